@@ -1,0 +1,66 @@
+# `make demo` and `make test` are all a newcomer needs; each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+PIP_OPTIONS := --disable-pip-version-check --quiet
+
+.PHONY: help setup demo up test lint types imports unit bench docs agent wheel generated format clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## Virtual environment from the lock file, with this project in it
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("nomade-pipeline needs Python 3.11 or newer, this is %d.%d; make PYTHON=/path/to/python" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV) (some minutes the first time)"
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements.lock
+	@$(BIN)/python -m pip install $(PIP_OPTIONS) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP)  ## This machine's own data through the whole pipeline, then Dagster's UI
+	@$(BIN)/nomade demo
+
+up: $(STAMP)  ## Agent, Dagster's web server and daemon in the foreground
+	@$(BIN)/nomade up
+
+test: lint types imports  ## Everything: lint, types, import contracts, all four tiers of tests
+	$(BIN)/python -m pytest
+
+unit: $(STAMP)  ## The fast tier only
+	$(BIN)/python -m pytest tests/unit
+
+lint: $(STAMP)  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(STAMP)  ## import-linter contracts
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## The measured budgets, each as a table
+	$(BIN)/python -m benchmarks
+
+generated: $(STAMP)  ## Write the generated documents anew
+	$(BIN)/python -m nomade_pipeline.quality.dictionary > docs/data-dictionary.md
+	$(BIN)/python -m nomade_pipeline.config.document > docs/configuration-keys.md
+
+docs: $(STAMP)  ## Build the manual into docs/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+agent: $(STAMP)  ## The agent as one file, dist/nomade-agent.pyz
+	$(BIN)/python scripts/build_agent.py dist/nomade-agent.pyz
+
+wheel: $(STAMP)  ## The wheel, into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) dist build docs/site .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The resident sampler of a host. Standard library only, Python 3.9."""

@@ -1,0 +1,98 @@
+"""Commands whose data comes with a later version: they take their options and say what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from nomade_pipeline.cli.common import json_option
+from nomade_pipeline.errors import NotYet
+
+_JSON = json_option
+_JOBS = "the Slurm collectors"
+_MODELS = "the prediction engine"
+
+
+def _later(name: str, purpose: str, comes_with: str, *parameters: Any, examples: tuple[str, ...]) -> click.Command:
+    """Build a command that ends with exit status 3 and says what it waits for."""
+
+    def not_yet(**_options: Any) -> None:
+        raise NotYet(f"`nomade {name}` has no data in this version", f"it comes with {comes_with} in a later version")
+
+    command = click.command(
+        name,
+        help=f"{purpose}\n\nNot in this version: it comes with {comes_with}.",
+        epilog="\b\nExamples:\n  " + "\n  ".join(examples),
+    )(not_yet)
+    for parameter in reversed(parameters):
+        command = parameter(command)
+    return command
+
+
+monitor_command = _later(
+    "monitor",
+    "Watch the I/O of running jobs.",
+    "the job I/O monitor",
+    click.option("--once", is_flag=True, help="One snapshot."),
+    click.option(
+        "--interval", "-i", type=click.IntRange(1), default=30, show_default=True, help="Seconds between readings."
+    ),
+    _JSON,
+    examples=("nomade monitor --once", "nomade monitor -i 30"),
+)
+jobs_command = _later(
+    "jobs",
+    "List ended jobs with their outcome and efficiency.",
+    _JOBS,
+    click.option("--user", help="Only jobs of this user."),
+    click.option("--hours", type=click.IntRange(1), default=24, show_default=True, help="How far back."),
+    _JSON,
+    examples=("nomade jobs --user jsmith",),
+)
+queue_command = _later("queue", "Show the queue by partition.", _JOBS, _JSON, examples=("nomade queue",))
+nodes_command = _later("nodes", "Show the nodes' states.", _JOBS, _JSON, examples=("nomade nodes",))
+licenses_command = _later(
+    "licenses", "Show licence servers.", "the licence collectors", _JSON, examples=("nomade licenses",)
+)
+backfill_command = _later(
+    "backfill",
+    "Import the history that accounting keeps.",
+    _JOBS,
+    click.option("--since", metavar="DATE", help="First UTC day."),
+    click.option("--until", metavar="DATE", help="Last UTC day."),
+    examples=("nomade backfill --since 2026-01-01",),
+)
+similarity_command = _later(
+    "similarity",
+    "Analyse how alike jobs are.",
+    "the similarity network",
+    click.option("--find-similar", metavar="JOB", help="Jobs like this one."),
+    click.option("--export", type=click.Path(dir_okay=False, writable=True), help="Write the network as JSON."),
+    click.option("--threshold", type=click.FloatRange(-1, 1), help="Least similarity of an edge."),
+    _JSON,
+    examples=("nomade similarity --find-similar 12345", "nomade similarity --export viz.json"),
+)
+alerts_command = _later(
+    "alerts",
+    "List recent alerts.",
+    "the alert engine",
+    click.option("--unresolved", is_flag=True, help="Only those that still hold."),
+    click.option("--exit-code", is_flag=True, help="Exit with 1 when there is any."),
+    _JSON,
+    examples=("nomade alerts --unresolved",),
+)
+train_command = _later("train", "Train the models.", _MODELS, _JSON, examples=("nomade train",))
+predict_command = _later(
+    "predict", "Score jobs.", _MODELS, click.argument("job", required=False), _JSON, examples=("nomade predict 12345",)
+)
+report_command = _later("report", "Report on models and jobs.", _MODELS, _JSON, examples=("nomade report",))
+learn_command = _later("learn", "Retrain when it is due.", _MODELS, _JSON, examples=("nomade learn",))
+dashboard_command = _later(
+    "dashboard",
+    "Serve the dashboard.",
+    "the dashboard",
+    click.option("--host", help="Address to listen on."),
+    click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on."),
+    examples=("nomade dashboard --port 8080",),
+)

@@ -1,0 +1,137 @@
+"""The table of commands, and a click group that imports a command only when it is called.
+
+The short help texts live here, so that `nomade --help` imports nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+
+import click
+from click.shell_completion import CompletionItem
+
+_PACKAGE = "nomade_pipeline.cli"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command lives.
+
+    Attributes:
+        module: module of `nomade_pipeline.cli`.
+        summary: the line that `nomade --help` shows.
+        attribute: its name in the module; empty: the command's name with ``_command``.
+    """
+
+    module: str
+    summary: str
+    attribute: str = ""
+
+
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Start": {
+        "init": Entry("init_command", "Create configuration, folders and database; safe to repeat."),
+        "demo": Entry("run_commands", "Try everything on this machine, with its own data folder."),
+        "up": Entry("run_commands", "Run agent, web server and daemon in the foreground."),
+        "start": Entry("run_commands", "Run them in the background."),
+        "stop": Entry("run_commands", "End what `start` or `up` runs."),
+        "syscheck": Entry("syscheck_command", "Check this system's requirements."),
+    },
+    "Collect": {
+        "collect": Entry("collect_commands", "Sample this host once, or until stopped."),
+        "parse": Entry("collect_commands", "Read a tool's recorded output as a collector would."),
+        "monitor": Entry("later_commands", "Watch the I/O of running jobs (not in this version)."),
+        "ingest": Entry("ingest_command", "Publish the spool to Parquet and roll it up."),
+        "backfill": Entry("later_commands", "Import the history of accounting (not in this version)."),
+    },
+    "Look": {
+        "status": Entry("status_command", "Show the present state of hosts and collectors."),
+        "disk": Entry("disk_command", "Show a file system and how it has filled."),
+        "sql": Entry("sql_commands", "Query all tables with SQL, read-only."),
+        "tables": Entry("sql_commands", "List the tables, or the columns of one."),
+        "logs": Entry("logs_command", "Show or follow the logs."),
+        "jobs": Entry("later_commands", "List ended jobs (not in this version)."),
+        "queue": Entry("later_commands", "Show the queue (not in this version)."),
+        "nodes": Entry("later_commands", "Show the nodes (not in this version)."),
+        "licenses": Entry("later_commands", "Show licence servers (not in this version)."),
+        "alerts": Entry("later_commands", "List alerts (not in this version)."),
+        "dashboard": Entry("later_commands", "Serve the dashboard (not in this version)."),
+    },
+    "Understand": {
+        "similarity": Entry("later_commands", "Analyse how alike jobs are (not in this version)."),
+        "train": Entry("later_commands", "Train the models (not in this version)."),
+        "predict": Entry("later_commands", "Score jobs (not in this version)."),
+        "report": Entry("later_commands", "Report on models and jobs (not in this version)."),
+        "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
+    },
+    "Keep": {
+        "ledger": Entry("quality_commands", "Show what was expected, received and refused."),
+        "quarantine": Entry("quality_commands", "Show what was refused, and why."),
+        "retention": Entry("keep_commands", "Delete what the configuration no longer keeps."),
+        "forget": Entry("keep_commands", "Delete everything of one cluster."),
+        "migrate": Entry("init_command", "Bring the database to this version."),
+        "config": Entry("config_commands", "Show or check the configuration."),
+        "uninstall": Entry("uninstall_command", "Remove this installation."),
+        "completion": Entry("about_commands", "Print the script that completes commands in a shell."),
+        "version": Entry("about_commands", "Print the version."),
+    },
+}
+
+# Another name of a command, kept out of the help.
+ALIASES = {"quality": "ledger"}
+
+COMMANDS: dict[str, Entry] = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+def load(name: str) -> click.Command:
+    """Import a command.
+
+    Raises:
+        KeyError: there is none of this name.
+    """
+    entry = COMMANDS[name]
+    module = importlib.import_module(f"{_PACKAGE}.{entry.module}")
+    command: click.Command = getattr(module, entry.attribute or f"{name}_command")
+    return command
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, None when there is none."""
+        del ctx
+        name = ALIASES.get(cmd_name, cmd_name)
+        return load(name) if name in COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click; an unknown command is answered with the nearest ones."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and args[0] not in ALIASES:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+            advice = f"did you mean {' or '.join(near)}?" if near else "`nomade --help` lists them all"
+            raise click.UsageError(f"no command {args[0]!r}; {advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections of commands from the table."""
+        del ctx
+        longest = max(map(len, COMMANDS))
+        for title, entries in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(longest), entry.summary) for name, entry in entries.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands without importing them, and options."""
+        found = [
+            CompletionItem(name, help=entry.summary) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]

@@ -1,0 +1,122 @@
+"""What a collector is, what it returns and how it says that it could not.
+
+A collector is one module: pure parsers and a `collect(probe, settings, interval)`. It never touches
+the spool or the lake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+from nomade_pipeline.probes import Probe
+from nomade_pipeline.tables.contract import Table
+
+Row = Dict[str, Any]
+
+TOOL, PROC = "tool", "proc"
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A part of a tool's output that could not be read, kept with the reason."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a pure parser made of one output: rows per table, and what it could not read."""
+
+    rows: Dict[str, list[Row]]
+    rejected: Tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Rows of one table measured over one interval of one host.
+
+    A row holds the contract's data columns only (``Table.data_columns``); a missing column is null.
+
+    Attributes:
+        table: name of the raw table.
+        rows: the rows; may be empty (no NFS mount at the moment).
+        sample_time: end of the interval, UTC.
+        interval_seconds: the length that the values cover; averages weight by it.
+        source: ``tool``, ``proc`` or ``sadf``.
+    """
+
+    table: str
+    rows: Sequence[Row]
+    sample_time: datetime
+    interval_seconds: float
+    source: str = TOOL
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The result of one collector run."""
+
+    readings: Tuple[Reading, ...]
+    rejected: Tuple[Rejected, ...] = ()
+
+
+class CollectorError(Exception):
+    """A collector run that gave nothing.
+
+    Args:
+        category: one of ``tables.operations.CATEGORIES``.
+        message: what was wrong, where, and what to do.
+    """
+
+    def __init__(self, category: str, message: str) -> None:
+        """Keep category and message apart for the collection log."""
+        super().__init__(message)
+        self.category = category
+
+
+class Skipped(CollectorError):
+    """There is nothing to collect on this host, and that is no fault (no GPU, no NFS mount)."""
+
+
+@dataclass(frozen=True)
+class Collector:
+    """One collector as the registry holds it.
+
+    Attributes:
+        name: also the key of its section in the configuration.
+        title: one line for people.
+        command: the command it runs, for documents and `syscheck`.
+        tables: the raw tables it fills; the first carries its name.
+        collect: ``collect(probe, settings, interval) -> Collected``; settings is the section's dataclass
+            of `config.settings`, interval the whole seconds to measure.
+        parse: ``parse(text) -> Parsed``: recognises every recorded form of the tool's output.
+        spans_interval: True when `collect` blocks for the whole interval (rates), False for a
+            reading of the moment (its interval is then the time since the last cycle).
+        default_interval: seconds between samples unless configured.
+        optional: True when a host without the device or tool is no failure.
+    """
+
+    name: str
+    title: str
+    command: str
+    tables: Tuple[Table, ...]
+    collect: Callable[[Probe, Any, int], Collected]
+    parse: Callable[[str], Parsed]
+    spans_interval: bool
+    default_interval: int = 60
+    optional: bool = False
+    aliases: Tuple[str, ...] = field(default=())
+
+
+def optional_float(text: Optional[str]) -> Optional[float]:
+    """Read a decimal number with a point or a comma; None for an empty or absent text.
+
+    Raises:
+        ValueError: the text is no number.
+    """
+    if text is None or not text.strip():
+        return None
+    return float(text.strip().replace(",", "."))

@@ -1,0 +1,1 @@
+"""Configuration: `nomade.toml` and the environment become frozen, validated settings."""

@@ -1,0 +1,358 @@
+"""Every key of `nomade.toml`: its default, its bounds and what it does.
+
+The dataclasses are the one home of this knowledge: the validator, the example file and
+`docs/configuration-keys.md` are all derived from them. A key's kind is the type of its default.
+Standard library only, Python 3.9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Tuple
+
+from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
+from nomade_pipeline.config.keys import key
+from nomade_pipeline.config.keys import keys_of as keys_of  # noqa: PLC0414 - offered here too
+from nomade_pipeline.config.paths import DataPaths
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+# Sections that the agent reads; it must start whatever a newer file holds elsewhere.
+AGENT_SECTIONS = ("general", "collectors", "monitor")
+
+SLURM = "accepted; its consumer comes with the Slurm collectors"
+MONITOR = "accepted; its consumer comes with the job I/O monitor"
+ALERTS = "accepted; its consumer comes with the alerts"
+PREDICTION = "accepted; its consumer comes with the prediction"
+NETWORK = "accepted; its consumer comes with the similarity network"
+DASHBOARD = "accepted; its consumer comes with the dashboard"
+
+_SETTINGS_TEST = "tests/unit/config/test_settings_effects.py"
+_AGENT_TEST = "tests/unit/agent/test_agent_settings.py"
+_COLLECTOR_TESTS = "tests/unit/collectors"
+
+
+def _enabled(**about: Any) -> Any:
+    return key(
+        True,
+        "false: this collector does not run.",
+        **{"test": f"{_AGENT_TEST}::test_a_disabled_collector_does_not_run", **about},
+    )
+
+
+def _interval(**about: Any) -> Any:
+    test = f"{_AGENT_TEST}::test_each_collector_has_its_own_interval"
+    return key(60, "Seconds between two samples.", **{"minimum": 1, "maximum": 86400, "test": test, **about})
+
+
+@dataclass(frozen=True)
+class GeneralSettings:
+    """`[general]`: who we are and where data lives."""
+
+    cluster_name: str = key(
+        "local",
+        "Name of the cluster: a column of every row and a folder of the lake.",
+        form="name",
+        required=True,
+        test=f"{_SETTINGS_TEST}::test_the_cluster_name_is_in_every_spool_line",
+    )
+    data_dir: str = key(
+        "/var/lib/nomade",
+        "Folder of spool, lake, database and logs. Not given and not writable: `~/.local/share/nomade`.",
+        form="folder",
+        required=True,
+        test=f"{_SETTINGS_TEST}::test_a_user_who_may_not_write_to_var_lib_gets_a_folder_at_home",
+    )
+    log_level: str = key(
+        "INFO",
+        "Least severe message that is logged.",
+        choices=LOG_LEVELS,
+        test=f"{_AGENT_TEST}::test_the_log_level_decides_what_is_logged",
+    )
+    host: str = key(
+        "",
+        "Name of this host. Empty: `SLURMD_NODENAME`, else the short lower-case host name. "
+        "Leave it empty in a file that several hosts share.",
+        form="name",
+        test=f"{_SETTINGS_TEST}::test_the_host_is_the_slurm_node_name_then_the_short_host_name",
+    )
+
+
+@dataclass(frozen=True)
+class DiskSettings:
+    """`[collectors.disk]`."""
+
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    filesystems: Tuple[str, ...] = key(
+        (),
+        "Paths whose file systems are measured; an absent one is a reading `absent`. "
+        "Empty: every mounted real file system.",
+        form="path",
+        test=f"{_COLLECTOR_TESTS}/test_disk.py::test_only_the_paths_of_the_configuration_are_read_and_tmpfs_is_one_of_them",
+    )
+    statfs_timeout: float = key(
+        5.0,
+        "Seconds after which a file system that does not answer is a reading `hung`.",
+        minimum=0.1,
+        maximum=600,
+        test=f"{_COLLECTOR_TESTS}/test_disk.py::test_a_hung_path_delays_only_until_its_deadline_and_never_has_two_children",
+    )
+
+
+@dataclass(frozen=True)
+class IostatSettings:
+    """`[collectors.iostat]`."""
+
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    devices: Tuple[str, ...] = key(
+        (),
+        "Kernel names of the devices to keep. Empty: all.",
+        form="device",
+        test=f"{_COLLECTOR_TESTS}/test_iostat.py::test_only_the_devices_of_the_configuration_are_kept",
+    )
+
+
+@dataclass(frozen=True)
+class MpstatSettings:
+    """`[collectors.mpstat]`."""
+
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    store_per_core: bool = key(
+        True,
+        "One row a logical CPU is stored (table `mpstat`).",
+        test=f"{_COLLECTOR_TESTS}/test_mpstat.py::test_the_settings_decide_which_tables_are_stored",
+    )
+    store_summary: bool = key(
+        True,
+        "The mean over CPUs and its spread are stored (table `mpstat_summary`).",
+        test=f"{_COLLECTOR_TESTS}/test_mpstat.py::test_the_settings_decide_which_tables_are_stored",
+    )
+
+
+@dataclass(frozen=True)
+class VmstatSettings:
+    """`[collectors.vmstat]`."""
+
+    enabled: bool = _enabled()
+    interval: int = _interval()
+
+
+@dataclass(frozen=True)
+class NfsSettings:
+    """`[collectors.nfs]`: skipped with the reason where nothing is mounted."""
+
+    enabled: bool = _enabled()
+    interval: int = _interval()
+
+
+@dataclass(frozen=True)
+class GpuSettings:
+    """`[collectors.gpu]`: skipped with the reason where there is no GPU."""
+
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    timeout: float = key(
+        15.0,
+        "Seconds after which `nvidia-smi` is killed.",
+        minimum=0.1,
+        maximum=600,
+        test=f"{_SETTINGS_TEST}::test_the_gpu_timeout_ends_a_wedged_tool",
+    )
+
+
+@dataclass(frozen=True)
+class SlurmSettings:
+    """`[collectors.slurm]`."""
+
+    enabled: bool = _enabled(consumer=SLURM, test="")
+    interval: int = _interval(consumer=SLURM, test="")
+    partitions: Tuple[str, ...] = key((), "Partitions whose queue is measured. Empty: all.", consumer=SLURM)
+
+
+@dataclass(frozen=True)
+class JobMetricsSettings:
+    """`[collectors.job_metrics]`."""
+
+    enabled: bool = _enabled(consumer=SLURM, test="")
+    interval: int = _interval(consumer=SLURM, test="")
+    lookback_hours: int = key(24, "How far back ended jobs are asked for.", consumer=SLURM, minimum=1, maximum=8784)
+    min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=SLURM, minimum=0)
+
+
+@dataclass(frozen=True)
+class NodeStateSettings:
+    """`[collectors.node_state]`."""
+
+    enabled: bool = _enabled(consumer=SLURM, test="")
+    interval: int = _interval(consumer=SLURM, test="")
+    nodes: Tuple[str, ...] = key((), "Nodes whose state is read. Empty: all.", consumer=SLURM)
+
+
+@dataclass(frozen=True)
+class CollectorsSettings:
+    """`[collectors]`: one section a collector, named like it."""
+
+    disk: DiskSettings = field(default_factory=DiskSettings)
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
+    job_metrics: JobMetricsSettings = field(default_factory=JobMetricsSettings)
+    iostat: IostatSettings = field(default_factory=IostatSettings)
+    mpstat: MpstatSettings = field(default_factory=MpstatSettings)
+    vmstat: VmstatSettings = field(default_factory=VmstatSettings)
+    node_state: NodeStateSettings = field(default_factory=NodeStateSettings)
+    gpu: GpuSettings = field(default_factory=GpuSettings)
+    nfs: NfsSettings = field(default_factory=NfsSettings)
+
+
+@dataclass(frozen=True)
+class MonitorSettings:
+    """`[monitor]`: the job I/O monitor and the agent's health."""
+
+    sample_interval: int = key(
+        30, "Seconds between two readings of a job's I/O.", consumer=MONITOR, minimum=1, maximum=3600
+    )
+    nfs_paths: Tuple[str, ...] = key(
+        ("/home", "/scratch", "/project"), "Paths that count as network storage.", consumer=MONITOR, form="path"
+    )
+    local_paths: Tuple[str, ...] = key(
+        ("/localscratch", "/tmp", "/dev/shm"),  # noqa: S108 - paths to be watched, nothing is written there
+        "Paths that count as local storage.",
+        consumer=MONITOR,
+        form="path",
+    )
+    port: int = key(
+        0,
+        "Port of 127.0.0.1 on which a node's agent answers `GET /health`; 0: off (the reference: 27001).",
+        minimum=0,
+        maximum=65535,
+        test="tests/unit/agent/test_health.py::test_the_port_of_the_configuration_answers_health_requests",
+    )
+
+
+@dataclass(frozen=True)
+class DerivativeSettings:
+    """`[alerts.derivatives]`: thresholds on second derivatives."""
+
+    disk_acceleration_warning: float = key(
+        1.0, "GB/day² above which the filling of a file system accelerates too much.", consumer=ALERTS, minimum=0
+    )
+    queue_acceleration_warning: float = key(
+        5.0, "Jobs/hour² above which the growth of a queue accelerates too much.", consumer=ALERTS, minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class AlertsSettings:
+    """`[alerts]`: where alerts go and from which value on."""
+
+    email_enabled: bool = key(False, "Alerts are sent by e-mail.", consumer=ALERTS)
+    email_to: Tuple[str, ...] = key((), "Recipients.", consumer=ALERTS)
+    email_from: str = key("", "Sender.", consumer=ALERTS)
+    smtp_host: str = key("", "Mail server.", consumer=ALERTS)
+    slack_enabled: bool = key(False, "Alerts are sent to Slack.", consumer=ALERTS)
+    slack_webhook: str = key("", "Address of the Slack webhook.", consumer=ALERTS)
+    disk_warning_percent: float = key(
+        85.0, "Fullness of a file system that warns.", consumer=ALERTS, minimum=0, maximum=100
+    )
+    disk_critical_percent: float = key(
+        95.0, "Fullness of a file system that is critical.", consumer=ALERTS, minimum=0, maximum=100
+    )
+    queue_stuck_days: float = key(7.0, "Waiting time of a job that warns.", consumer=ALERTS, minimum=0)
+    gpu_temp_warning: float = key(83.0, "GPU temperature in °C that warns.", consumer=ALERTS, minimum=0, maximum=200)
+    derivatives: DerivativeSettings = field(default_factory=DerivativeSettings)
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """`[prediction]`."""
+
+    enabled: bool = key(True, "Models are trained and jobs are scored.", consumer=PREDICTION)
+    similarity_threshold: float = key(
+        0.7, "Least cosine similarity of an edge between two jobs.", consumer=NETWORK, minimum=-1, maximum=1
+    )
+    health_threshold: float = key(
+        0.5, "Health score below which a job counts as unhealthy.", consumer=PREDICTION, minimum=0, maximum=1
+    )
+    retrain_interval_days: int = key(7, "Days between two trainings.", consumer=PREDICTION, minimum=1, maximum=3660)
+
+
+@dataclass(frozen=True)
+class SimilaritySettings:
+    """`[similarity]`."""
+
+    dimensions: Tuple[str, ...] = key(
+        (), "Quantities of the similarity vector. Empty: the documented 17.", consumer=NETWORK
+    )
+    neighbours: int = key(30, "Edges kept per job above the threshold.", consumer=NETWORK, minimum=1, maximum=10000)
+    clip: float = key(5.0, "Normalised quantities are clipped at ± this.", consumer=NETWORK, minimum=0.1, maximum=1000)
+
+
+@dataclass(frozen=True)
+class DashboardSettings:
+    """`[dashboard]`."""
+
+    host: str = key(
+        "127.0.0.1", "Address to listen on; 0.0.0.0 opens it to the network.", consumer=DASHBOARD, required=True
+    )
+    port: int = key(8080, "Port to listen on.", consumer=DASHBOARD, minimum=1, maximum=65535)
+
+
+_RETENTION_TEST = "tests/unit/store/test_retention.py"
+
+
+def _kept(default: int, effect: str, test: str = "") -> Any:
+    return key(default, f"{effect}; 0: for ever.", minimum=0, maximum=100000, test=test)
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """`[retention]`: how long each kind of data is kept. Imported clusters go only by `nomade forget`."""
+
+    spool_hours: int = _kept(72, "Hours that a spool file stays after its hour is safely in the lake")
+    raw_days: int = _kept(400, "Days of raw tables in the lake, by ingest date")
+    hourly_days: int = _kept(120, "Days of hourly rollups")
+    daily_days: int = _kept(0, "Days of daily rollups")
+    collection_log_days: int = _kept(14, "Days of the log of collector runs in the database")
+    ledger_days: int = _kept(400, "Days of the data-quality ledger")
+    quarantine_days: int = _kept(90, "Days of quarantined lines")
+    dagster_runs_days: int = _kept(30, "Days of Dagster's own runs and events")
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """`[pipeline]`: the ingest."""
+
+    quarantine_limit_percent: float = key(
+        5.0, "Share of a day's rows that may be quarantined before the old file is kept.", minimum=0, maximum=100
+    )
+    stale_after_minutes: int = key(30, "Age of the newest data above which the newest-data check fails.", minimum=1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A validated configuration.
+
+    Attributes:
+        source: the file that was read, None when there is none.
+        warnings: what was tolerated (an unknown key, for the agent).
+    """
+
+    general: GeneralSettings = field(default_factory=GeneralSettings)
+    collectors: CollectorsSettings = field(default_factory=CollectorsSettings)
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    alerts: AlertsSettings = field(default_factory=AlertsSettings)
+    prediction: PredictionSettings = field(default_factory=PredictionSettings)
+    similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+    source: Optional[Path] = None
+    warnings: Tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> DataPaths:
+        """The layout of the data folder."""
+        return DataPaths(Path(self.general.data_dir))

@@ -1,0 +1,40 @@
+"""The composition root: everything that Dagster loads, put together.
+
+`build_defs` takes overrides, so that tests and the demo build variants without patching anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+import dagster as dg
+
+from assets.quality import SUITE_CHECKS
+from assets.raw import RAW_ASSETS
+from assets.rollup import rollup_assets
+from jobs.ingest import close_day_job, close_yesterday_daily, ingest_every_15_minutes, ingest_job, roll_up_job
+from jobs.maintenance import maintenance, maintenance_daily
+from nomade_pipeline.resources import NomadeResource
+from sensors.late_data import late_data_sensor
+from sensors.rollups_after_failure import rollups_after_failure
+
+
+def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Return all definitions; nothing on disk is touched.
+
+    Args:
+        config: which configuration and data folder to use; None searches the usual places at run time.
+        overrides: resources in place of ours, by key.
+    """
+    resources: dict[str, Any] = {"nomade": config or NomadeResource()}
+    return dg.Definitions(
+        assets=[*RAW_ASSETS, rollup_assets],
+        asset_checks=SUITE_CHECKS,
+        jobs=[ingest_job, close_day_job, roll_up_job, maintenance],
+        schedules=[ingest_every_15_minutes, close_yesterday_daily, maintenance_daily],
+        sensors=[late_data_sensor, rollups_after_failure],
+        resources={**resources, **(overrides or {})},
+    )
+
+
+defs = build_defs()

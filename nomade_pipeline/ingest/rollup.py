@@ -1,0 +1,138 @@
+"""Rolling up a day: from the lake to the database, only the hours whose content has changed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from nomade_pipeline import clock
+from nomade_pipeline.analysis.aggregate import exact_rows, hourly_aggregates, latest_rows
+from nomade_pipeline.quality.ledger import Place, Source, ledger_rows, merge_sources, sources_of
+from nomade_pipeline.store.home import Store
+from nomade_pipeline.store.rollups import day_bounds
+from nomade_pipeline.tables import rollups as contracts
+from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
+from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.operations import COLLECTION_LOG
+
+
+@dataclass
+class RollupReport:
+    """What one roll-up of a day did.
+
+    Attributes:
+        day: the UTC date.
+        hours: hours rolled up, by table.
+        rows: rows that each rollup table holds of this day afterwards.
+    """
+
+    day: date
+    hours: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+
+
+def roll_up_day(store: Store, day: date, *, everything: bool = False) -> RollupReport:
+    """Bring the rollups of a UTC day to what the lake holds.
+
+    Args:
+        store: where.
+        day: the UTC date.
+        everything: also hours that the rollups have already.
+    """
+    report = RollupReport(day)
+    if everything:
+        store.rollups.execute(
+            "UPDATE lake_hours SET rolled_up_hash = NULL WHERE hour >= ? AND hour < ?", day_bounds(day)
+        )
+    for table in RAW_TABLES:
+        hours = store.rollups.hours_to_roll_up(table.name, day)
+        for cluster, hour, content_hash in hours:
+            _roll_up_hour(store, table, cluster, hour, content_hash)
+        report.hours[table.name] = len(hours)
+    _write_ledger(store, day)
+    report.rows = _rows_of_day(store, day)
+    return report
+
+
+def _roll_up_hour(store: Store, table: Table, cluster: str, hour: datetime, content_hash: str) -> None:
+    """Roll up one hour of one table; the aggregates come last because they note that it is done.
+
+    What is noted is the hash booked before the lake was read: an hour that is published meanwhile has
+    another one and is rolled up again.
+    """
+    rows = store.lake.read_day(table, cluster, hour.date(), hour)
+    if table is COLLECTION_LOG:
+        store.rollups.replace_collection_log(cluster, hour, exact_rows(rows, table))
+    else:
+        store.rollups.replace_latest(table, latest_rows(rows, table))
+    store.rollups.replace_hour(table.name, cluster, hour, content_hash, hourly_aggregates(rows, table))
+
+
+def _write_ledger(store: Store, day: date) -> None:
+    """Write the day's ledger anew, after learning which collectors report."""
+    now = clock.now()
+    runs = store.lake.read(COLLECTION_LOG, clock.start_of(day), clock.start_of(day + timedelta(days=1)))
+    run_rows = runs.to_dicts()
+    sources = _known_sources(store)
+    for place, fresh in sources_of(run_rows).items():
+        sources[place] = merge_sources(sources.get(place), fresh)
+    store.rollups.upsert(contracts.SOURCES, [_source_row(place, source) for place, source in sources.items()])
+    rows = ledger_rows(run_rows, _refused_by_ingest(store, day, sources), sources, day, now)
+    store.rollups.execute("DELETE FROM ledger WHERE hour >= ? AND hour < ?", day_bounds(day))
+    store.rollups.upsert(contracts.LEDGER, rows)
+
+
+def _known_sources(store: Store) -> dict[Place, Source]:
+    return {
+        Place(row["cluster"], row["host"], row["collector"]): Source(
+            clock.from_text(row["first_seen"]), clock.from_text(row["last_seen"]), row["interval_seconds"]
+        )
+        for row in store.rollups.rows("SELECT * FROM sources")
+    }
+
+
+def _source_row(place: Place, source: Source) -> dict[str, Any]:
+    return {
+        **place._asdict(),
+        "first_seen": clock.to_text(source.first_seen),
+        "last_seen": clock.to_text(source.last_seen),
+        "interval_seconds": source.interval_seconds,
+    }
+
+
+def _refused_by_ingest(store: Store, day: date, sources: dict[Place, Source]) -> list[dict[str, Any]]:
+    """Return what the ingest refused of a day; a spool file knows its host but not its cluster."""
+    clusters = {place.host: place.cluster for place in sources}
+    return [
+        {
+            "cluster": clusters.get(row["host"], ""),
+            "host": row["host"],
+            "collector": raw_table_named(row["table_name"]).collector,
+            "hour": clock.from_text(row["hour"]),
+            "quarantined": row["quarantined"],
+            "reasons": json.loads(row["reasons"]),
+        }
+        for row in store.rollups.rows(
+            "SELECT table_name, host, hour, quarantined, reasons FROM ingested_files "
+            "WHERE quarantined > 0 AND hour >= ? AND hour < ?",
+            day_bounds(day),
+        )
+    ]
+
+
+def _rows_of_day(store: Store, day: date) -> dict[str, int]:
+    """Count the rows of a day in each rollup table."""
+    first, last = day_bounds(day)
+    queries = {
+        "hourly": ("SELECT count(*) AS n FROM hourly_rollup WHERE hour >= ? AND hour < ?", (first, last)),
+        "daily": ("SELECT count(*) AS n FROM daily_rollup WHERE date = ?", (day.isoformat(),)),
+        "latest": ("SELECT count(*) AS n FROM latest WHERE sample_time >= ? AND sample_time < ?", (first, last)),
+        "collection_log": (
+            "SELECT count(*) AS n FROM collection_log WHERE sample_time >= ? AND sample_time < ?",
+            (first, last),
+        ),
+        "ledger": ("SELECT count(*) AS n FROM ledger WHERE hour >= ? AND hour < ?", (first, last)),
+    }
+    return {name: int(store.rollups.rows(query, values)[0]["n"]) for name, (query, values) in queries.items()}

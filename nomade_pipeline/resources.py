@@ -1,0 +1,85 @@
+"""Dagster resources, and the contracts in Dagster's words.
+
+Assets receive plain objects of the library from here (`Store`, `Config`) and never see where they
+came from. Documentation: https://docs.dagster.io/guides/build/external-resources
+"""
+
+from __future__ import annotations
+
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from nomade_pipeline.config.load import load_config
+from nomade_pipeline.config.settings import Config
+from nomade_pipeline.store.home import Store
+from nomade_pipeline.tables.contract import Column, Table
+
+# BackfillPolicy is beta and partitioned checks are preview in 1.13; both were measured to do what we need
+# (dagster_facts), and a warning at each definition would bury the ones that matter.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+# A constant that reaches back far enough for imports; today's partition exists from midnight on.
+DAILY = dg.DailyPartitionsDefinition("2000-01-01", end_offset=1, timezone="UTC")
+
+# A range in one run, up to a month: one process start instead of thirty, and a failure costs a month at most.
+BACKFILL = dg.BackfillPolicy.multi_run(max_partitions_per_run=31)
+
+OWNERS = ["team:hpc-operations"]
+
+# A disk that is briefly full or a database that is briefly locked deserves another try, soon and then later.
+IO_RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+# The ingest runs every 15 minutes: one missed run warns, three fail.
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=60), warn_window=timedelta(minutes=35))
+
+
+class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The configuration and the data folder; both are read anew at every use, so a change needs no restart.
+
+    Attributes:
+        config_path: configuration file; empty searches the usual places.
+        data_dir: data folder in place of the configured one; empty keeps it.
+    """
+
+    config_path: str = ""
+    data_dir: str = ""
+
+    def config(self) -> Config:
+        """Return the present configuration.
+
+        Raises:
+            ConfigError: the file is broken.
+        """
+        return load_config(Path(self.config_path) if self.config_path else None)
+
+    def store(self) -> Store:
+        """Return the stores of the data folder."""
+        return Store.at(self.data_dir or self.config().general.data_dir)
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """Return a contract as the column schema that the catalogue shows."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type,
+                description=_described(column),
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def _described(column: Column) -> str:
+    parts = [column.description]
+    if column.unit:
+        parts.append(f"Unit: {column.unit}.")
+    if column.null is not None:
+        parts.append(f"Null: {column.null}.")
+    return " ".join(parts)

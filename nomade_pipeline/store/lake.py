@@ -1,0 +1,397 @@
+"""The lake: raw tables as daily Parquet partitions, published whole and read as snapshots.
+
+Layout: ``raw/<table>/cluster=<c>/date=<d>/`` holds ``hour-HH.parquet`` while the day is open and one
+``day.parquet`` once it is closed. Nothing is ever rewritten in place, and every file is deterministic:
+the same rows give the same bytes. Readers of ours go through ``read``: it opens each file once, into
+memory, and starts over when a publication moved the files under it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, Sequence
+
+from nomade_pipeline import clock
+from nomade_pipeline.config.settings import FORMS
+from nomade_pipeline.store.parquet import by_hour, content_hash, in_hour, read_parquet, winners, write_parquet
+from nomade_pipeline.store.schema import conform, polars_schema
+from nomade_pipeline.store.spool import is_folder_name
+from nomade_pipeline.tables.catalog import raw_table_named
+from nomade_pipeline.tables.contract import Table
+
+if TYPE_CHECKING:
+    import polars
+
+DAY_FILE = "day.parquet"
+_HOUR_FILE = re.compile(r"hour-\d\d\.parquet")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+# A publication renames one folder; a reader that meets it twenty times in a row meets something else.
+READ_ATTEMPTS = 20
+
+# No publication takes an hour; what is older in the staging area was left by a crash.
+STALE_STAGING_SECONDS = 3600
+
+
+class LakeError(Exception):
+    """The lake cannot be read or written; the message says which file and what to do."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one publication did to one partition.
+
+    Attributes:
+        rows: rows that the partition holds now.
+        added: rows that it did not hold before.
+        hours: content hash and row count of each hour that was touched.
+    """
+
+    rows: int
+    added: int
+    hours: dict[datetime, tuple[str, int]]
+
+
+class Lake:
+    """The Parquet store below one folder.
+
+    Args:
+        root: folder of the lake; made at the first publication.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def partition(self, table: Table, cluster: str, day: date) -> Path:
+        """Return the folder of one table, cluster and UTC day."""
+        return self.root / "raw" / table.name / f"cluster={cluster}" / f"date={day.isoformat()}"
+
+    def clusters(self, table: Table) -> list[str]:
+        """Return the clusters that have data of a table."""
+        return _hive_values(self.root / "raw" / table.name, "cluster")
+
+    def days(self, table: Table, cluster: str) -> list[date]:
+        """Return the days that have data of a table and cluster, oldest first."""
+        with self._folders(table, cluster, fcntl.LOCK_SH):
+            names = _hive_values(self.root / "raw" / table.name / f"cluster={cluster}", "date")
+            # A day whose swap was cut off lies in the trash until the next publication puts it back.
+            names += [name.rsplit("@", 2)[1] for name in self._trashed(table, cluster)]
+        return sorted({date.fromisoformat(name) for name in names if _DATE.fullmatch(name)})
+
+    def is_closed(self, table: Table, cluster: str, day: date) -> bool:
+        """Whether the day is one file."""
+        return (self.partition(table, cluster, day) / DAY_FILE).exists()
+
+    def has(self, table: Table, cluster: str, day: date) -> bool:
+        """Whether the partition holds any file."""
+        return bool(self._settled_files(table, cluster, day))
+
+    def count(self, table: Table, cluster: str, day: date) -> int:
+        """Return the number of rows of a partition, from the files' footers."""
+        for _ in range(READ_ATTEMPTS):
+            try:
+                return sum(self._rows_of(table, path) for path in self._settled_files(table, cluster, day))
+            except FileNotFoundError:
+                continue
+        raise LakeError(f"{self.partition(table, cluster, day)} would not stand still")
+
+    def newest(self, table: Table, cluster: str, day: date) -> datetime | None:
+        """Return the newest sample time of a partition; None when it is empty."""
+        newest = self.read_day(table, cluster, day)["sample_time"].max()
+        return newest if isinstance(newest, datetime) else None
+
+    def publish(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
+        """Add rows to a partition; of readings with the same key the one received last stays.
+
+        The result does not depend on the order of publications, and nothing stored is lost.
+
+        Args:
+            table: the contract.
+            cluster: value of the hive key; every row has it too.
+            day: UTC date of every row's sample time.
+            frame: rows that fulfil the contract.
+
+        Raises:
+            LakeError: a stored file cannot be read, a new one cannot be written or does not read back,
+                or the cluster's name cannot be a folder's.
+        """
+        if not is_folder_name(cluster):
+            raise LakeError(f"cluster {cluster!r:.80}: {FORMS['name'][1]}")
+        with self._lock(table, cluster, day):
+            if self.is_closed(table, cluster, day):
+                return self._publish_closed(table, cluster, day, frame)
+            return self._publish_open(table, cluster, day, frame)
+
+    def _publish_open(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
+        """Rewrite the hours that the new rows belong to."""
+        hours: dict[datetime, tuple[str, int]] = {}
+        added = 0
+        folder = self.partition(table, cluster, day)
+        for hour, rows in by_hour(frame):
+            path = folder / f"hour-{hour:%H}.parquet"
+            stored = self._read_file(table, path) if path.exists() else None
+            merged = winners(table, [rows] if stored is None else [stored, rows])
+            self._write_file(table, merged, path)
+            added += merged.height - (0 if stored is None else stored.height)
+            hours[hour] = (content_hash(merged), merged.height)
+        total = sum(self._rows_of(table, path) for path in _parquet_files(folder))
+        return Published(total, added, hours)
+
+    def _publish_closed(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
+        """Rewrite the day's one file beside the old one and swap the folders."""
+        stored = self._read_file(table, self.partition(table, cluster, day) / DAY_FILE)
+        merged = winners(table, [stored, frame])
+        if content_hash(merged) != content_hash(stored):
+            self._swap_day(table, cluster, day, merged)
+        touched = {hour for hour, _ in by_hour(frame)}
+        hours = {hour: (content_hash(rows), rows.height) for hour, rows in by_hour(merged) if hour in touched}
+        return Published(merged.height, merged.height - stored.height, hours)
+
+    def close_day(self, table: Table, cluster: str, day: date) -> bool:
+        """Merge the hours of a day into one file; return False when there was nothing to do.
+
+        Raises:
+            LakeError: an hour cannot be read, or the day does not read back.
+        """
+        with self._lock(table, cluster, day):
+            parts = _parquet_files(self.partition(table, cluster, day))
+            if not parts or parts[0].name == DAY_FILE:
+                return False
+            merged = winners(table, [self._read_file(table, part) for part in parts])
+            self._swap_day(table, cluster, day, merged)
+            return True
+
+    def _swap_day(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> None:
+        """Put a folder with one file in the place of the day's folder."""
+        folder = self.partition(table, cluster, day)
+        staging = self._scratch()
+        self._write_file(table, frame, staging / DAY_FILE)
+        trash = self.root / ".trash" / "@".join((table.name, cluster, day.isoformat(), uuid.uuid4().hex))
+        try:
+            trash.parent.mkdir(parents=True, exist_ok=True)
+            with self._folders(table, cluster, fcntl.LOCK_EX):
+                folder.rename(trash)
+                staging.rename(folder)
+            _sync(folder.parent)
+            shutil.rmtree(trash)
+        except OSError as error:
+            raise LakeError(f"cannot replace {folder}: {error.strerror or error}") from error
+
+    def _recover(self, table: Table, cluster: str, day: date) -> None:
+        """Finish a swap that a crash cut off between its two renames; the lock is held."""
+        home = self.partition(table, cluster, day)
+        for name in self._trashed(table, cluster, day):
+            trash = self.root / ".trash" / name
+            if home.exists():
+                shutil.rmtree(trash)
+            else:
+                with self._folders(table, cluster, fcntl.LOCK_EX):
+                    trash.rename(home)
+
+    def _trashed(self, table: Table, cluster: str, day: date | None = None) -> list[str]:
+        """Return the names of the folders in the trash that are of a table and cluster, or of one day."""
+        prefix = f"{table.name}@{cluster}@" + ("" if day is None else f"{day.isoformat()}@")
+        return [name for name in _names(self.root / ".trash") if name.startswith(prefix)]
+
+    def recover(self) -> None:
+        """Put back the days whose swap was cut off by a crash, and clear what crashes left behind."""
+        for name in _names(self.root / ".trash"):
+            table, cluster, day, _ = name.split("@")
+            with self._lock(raw_table_named(table), cluster, date.fromisoformat(day)):
+                pass
+        oldest = clock.now().timestamp() - STALE_STAGING_SECONDS
+        for name in _names(self.root / ".staging"):
+            staging = self.root / ".staging" / name
+            # Another process may finish with its file meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if staging.stat().st_mtime < oldest:
+                    shutil.rmtree(staging) if staging.is_dir() else staging.unlink()
+
+    def read(
+        self,
+        table: Table,
+        start: datetime,
+        end: datetime,
+        *,
+        clusters: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> polars.DataFrame:
+        """Return the rows with ``start <= sample_time < end``, sorted by key.
+
+        Args:
+            table: the contract; columns that a stored file lacks are null.
+            start, end: half-open interval, UTC.
+            clusters: only these; None for all.
+            columns: only these; None for all.
+
+        Raises:
+            LakeError: a stored file cannot be read.
+        """
+        import polars as pl
+
+        frames = [
+            self.read_day(table, cluster, day)
+            for cluster in (clusters if clusters is not None else self.clusters(table))
+            for day in self.days(table, cluster)
+            if start.date() <= day <= end.date()
+        ]
+        rows = pl.concat(frames) if frames else pl.DataFrame(schema=polars_schema(table))
+        rows = rows.filter((pl.col("sample_time") >= start) & (pl.col("sample_time") < end))
+        return rows if columns is None else rows.select(columns)
+
+    def read_day(self, table: Table, cluster: str, day: date, hour: datetime | None = None) -> polars.DataFrame:
+        """Return one partition, or one hour of it, as it stood at one moment; empty when there is none.
+
+        Raises:
+            LakeError: a stored file cannot be read, or the partition would not stand still.
+        """
+        import polars as pl
+
+        folder = self.partition(table, cluster, day)
+        empty = pl.DataFrame(schema=polars_schema(table))
+        for _ in range(READ_ATTEMPTS):
+            paths = self._settled_files(table, cluster, day)
+            if hour is not None:
+                paths = [path for path in paths if path.name in (DAY_FILE, f"hour-{hour:%H}.parquet")]
+            try:
+                frames = [self._read_file(table, path) for path in paths]
+            except FileNotFoundError:
+                continue
+            rows = pl.concat([empty, *frames])
+            if hour is not None:
+                rows = rows.filter(in_hour(hour))
+            return rows.sort(table.key)
+        raise LakeError(f"{folder} was replaced {READ_ATTEMPTS} times during one read; is a publication looping?")
+
+    def _read_file(self, table: Table, path: Path) -> polars.DataFrame:
+        """Read one file with one open, in the contract's schema."""
+        import polars as pl
+        import pyarrow as pa
+
+        data = path.read_bytes()
+        try:
+            return conform(read_parquet(data), table)
+        except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
+            raise _unreadable(table, path, error) from error
+        except pl.exceptions.PanicException as error:
+            # Polars panics on a damaged schema; that is no Exception, and would end the whole process.
+            raise _unreadable(table, path, error) from None
+
+    def _rows_of(self, table: Table, path: Path) -> int:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return int(pq.read_metadata(path).num_rows)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _unreadable(table, path, error) from error
+
+    def _write_file(self, table: Table, frame: polars.DataFrame, path: Path) -> None:
+        """Write one file under a temporary name, read it back, and put it in its place."""
+        staging = self._scratch()
+        try:
+            staging.parent.mkdir(parents=True, exist_ok=True)
+            write_parquet(table, frame, staging)
+            _sync(staging)
+            if content_hash(self._read_file(table, staging)) != content_hash(frame):
+                raise LakeError(f"{path} does not read back as written; is the disk faulty?")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staging.replace(path)
+            _sync(path.parent)
+        except OSError as error:
+            raise LakeError(f"cannot write {path}: {error.strerror or error}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                staging.unlink(missing_ok=True)
+
+    def _scratch(self) -> Path:
+        return self.root / ".staging" / uuid.uuid4().hex
+
+    @contextlib.contextmanager
+    def _lock(self, table: Table, cluster: str, day: date) -> Iterator[None]:
+        """Let one publication at a time change a partition.
+
+        Raises:
+            LakeError: the lake's folder cannot be written.
+        """
+        folder = self.root / ".locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{table.name}@{cluster}").touch()
+            file = (folder / f"{table.name}@{cluster}@{day.isoformat()}").open("w")
+        except OSError as error:
+            raise LakeError(f"cannot write {folder}: {error.strerror}; check the owner of the data folder") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self._recover(table, cluster, day)
+            yield
+
+    @contextlib.contextmanager
+    def _folders(self, table: Table, cluster: str, mode: int) -> Iterator[None]:
+        """Hold the days' folders of a cluster in place (LOCK_SH), or be the one that moves them (LOCK_EX).
+
+        Held for one listing or two renames: a swap is then seen before or after, never in between.
+        """
+        path = self.root / ".locks" / f"{table.name}@{cluster}"
+        with contextlib.ExitStack() as stack:
+            # Without the file nothing was ever published, so nothing moves.
+            with contextlib.suppress(FileNotFoundError):
+                file = stack.enter_context(path.open("rb" if mode == fcntl.LOCK_SH else "ab"))
+                fcntl.flock(file, mode)
+            yield
+
+    def _settled_files(self, table: Table, cluster: str, day: date) -> list[Path]:
+        """Return the files of a partition, wherever a swap that was cut off has left them."""
+        with self._folders(table, cluster, fcntl.LOCK_SH):
+            trash = [self.root / ".trash" / name for name in self._trashed(table, cluster, day)]
+            found = (_parquet_files(folder) for folder in (self.partition(table, cluster, day), *trash))
+            return next(filter(None, found), [])
+
+    def remove(self, table: Table, cluster: str, day: date) -> None:
+        """Delete one partition (retention); readers see all of it or nothing."""
+        with self._lock(table, cluster, day):
+            doomed = self._scratch()
+            doomed.parent.mkdir(parents=True, exist_ok=True)
+            self.partition(table, cluster, day).rename(doomed)
+            shutil.rmtree(doomed)
+
+
+def _unreadable(table: Table, path: Path, error: BaseException) -> LakeError:
+    return LakeError(f"{path} cannot be read as table {table.name}: {error}; move it away and ingest the day again")
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk: the spool is deleted one day."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    """Return the published files of a partition, sorted by name; none when it does not exist."""
+    return [folder / name for name in _names(folder) if name == DAY_FILE or _HOUR_FILE.fullmatch(name)]
+
+
+def _hive_values(folder: Path, key: str) -> list[str]:
+    """Return the values of a hive key below a folder, sorted."""
+    return [name[len(key) + 1 :] for name in _names(folder) if name.startswith(f"{key}=")]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the sorted names in a folder; none when it does not exist."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,30 @@
+"""The list of raw tables; the only place that names them all."""
+
+from __future__ import annotations
+
+from nomade_pipeline.tables import operations, system
+from nomade_pipeline.tables.contract import Table
+
+RAW_TABLES: tuple[Table, ...] = (
+    system.DISK,
+    system.IOSTAT,
+    system.IOSTAT_CPU,
+    system.MPSTAT,
+    system.MPSTAT_SUMMARY,
+    system.VMSTAT,
+    system.NFS,
+    system.GPU,
+    operations.COLLECTION_LOG,
+)
+
+
+def raw_table_named(name: str) -> Table:
+    """Return the raw table called ``name``.
+
+    Raises:
+        KeyError: there is none; the message lists those that exist.
+    """
+    for table in RAW_TABLES:
+        if table.name == name:
+            return table
+    raise KeyError(f"no raw table {name!r}; there are {', '.join(t.name for t in RAW_TABLES)}")
