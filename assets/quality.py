@@ -31,11 +31,13 @@ def build_suite_check(table: Table) -> dg.AssetChecksDefinition:
         from nomade_pipeline.quality.expectations import validate_day
 
         key = context.partition_key if context.has_partition_key else clock.today().isoformat()
-        result = validate_day(nomade.store(), table, date.fromisoformat(key))
+        store, day = nomade.store(), date.fromisoformat(key)
+        result = validate_day(store, table, day)
+        rows = sum(store.lake.count(table, cluster, day) for cluster in store.lake.clusters(table))
         return dg.AssetCheckResult(
             passed=result.success,
             description=result.summary(),
-            metadata={"expectations": result.evaluated, "failed": len(result.failed), "rows": result.rows},
+            metadata={"expectations": result.evaluated, "failed": len(result.failed), "rows": rows},
         )
 
     return suite_check

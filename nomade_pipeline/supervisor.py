@@ -6,12 +6,17 @@ signal ends them all, last started first. `start` does the same in the backgroun
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
+import logging
+import logging.handlers
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -19,7 +24,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import IO, Callable, Mapping, Sequence
+from typing import IO, Callable, Iterator, Mapping, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.paths import DataPaths
@@ -55,6 +60,16 @@ class Child:
     started: float = 0.0
     pause: float = FIRST_PAUSE
     start_at: float = 0.0
+    pump: threading.Thread | None = None
+
+    def end(self) -> None:
+        """End the process with its whole group, and wait for its last lines."""
+        if self.process is not None:
+            end_group(self.process)
+            self.process = None
+        if self.pump is not None:
+            self.pump.join(5)
+            self.pump = None
 
 
 def parts(paths: DataPaths, host: str, port: int, *, agent: bool, config_path: Path | None) -> list[Part]:
@@ -78,7 +93,8 @@ def code_socket(paths: DataPaths) -> Path:
     path = paths.dagster_home / "code.sock"
     if len(os.fsencode(path)) < 100:
         return path
-    return Path(os.environ.get("XDG_RUNTIME_DIR", "/tmp")) / f"nomade-{os.getuid()}-{abs(hash(str(path))):x}.sock"  # noqa: S108
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"nomade-{os.getuid()}-{name}.sock"
 
 
 def prepare_dagster_home(paths: DataPaths) -> None:
@@ -127,6 +143,34 @@ def environment(paths: DataPaths, config_path: Path | None, base: Mapping[str, s
     return {**base, **added}
 
 
+class Log:
+    """The one log: every part's lines with its name, rotated by size.
+
+    Args:
+        path: the file; its folder is made.
+        echo: also print the lines.
+    """
+
+    def __init__(self, path: Path, *, echo: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+        self._lock = threading.Lock()
+        self._echo = echo
+
+    def write(self, name: str, line: str) -> None:
+        """Write a line of a part."""
+        text = f"{clock.to_text(clock.now())} {name:<10} {line}"
+        with self._lock:
+            self._handler.emit(logging.LogRecord(name, logging.INFO, "", 0, text, None, None))
+            if self._echo:
+                print(text, flush=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._handler.close()
+
+
 @dataclass
 class Supervisor:
     """Runs parts until it is told to stop.
@@ -134,49 +178,48 @@ class Supervisor:
     Attributes:
         programs: what to run, in the order of their start.
         env: their environment.
-        log: where their lines go, each with the part's name.
-        echo: also print the lines.
+        log: where their lines go.
+        stopping: set to end everything.
     """
 
     programs: Sequence[Part]
     env: Mapping[str, str]
-    log: Path
-    echo: bool = True
+    log: Log
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Start every part, keep them running, and end them in reverse order when asked to stop."""
         children = [Child(part) for part in self.programs]
-        write = self._open_log()
         try:
             while not self.stopping.is_set():
                 for child in children:
-                    self._tend(child, write)
+                    self._tend(child)
                 self.stopping.wait(0.5)
         finally:
             for child in reversed(children):
-                end_group(child.process)
-            write("supervisor", "all parts have ended")
+                child.end()
+            self.log.write("supervisor", "all parts have ended")
+            self.log.close()
 
-    def _tend(self, child: Child, write: Callable[[str, str], None]) -> None:
+    def _tend(self, child: Child) -> None:
         """Start a part that is due, and notice one that has died."""
         now = clock.monotonic()
         if child.process is None:
             if now >= child.start_at:
-                self._start(child, write)
+                self._start(child)
             return
         status = child.process.poll()
         if status is None:
             return
         if now - child.started > HEALTHY_SECONDS:
             child.pause = FIRST_PAUSE
-        write("supervisor", f"{child.part.name} ended with status {status}; it is started again in {child.pause:g} s")
-        end_group(child.process)
-        child.process = None
+        name = child.part.name
+        self.log.write("supervisor", f"{name} ended with status {status}; it is started again in {child.pause:g} s")
+        child.end()
         child.start_at = now + child.pause
         child.pause = min(2 * child.pause, LONGEST_PAUSE)
 
-    def _start(self, child: Child, write: Callable[[str, str], None]) -> None:
+    def _start(self, child: Child) -> None:
         child.process = subprocess.Popen(
             list(child.part.argv),
             env=dict(self.env),
@@ -186,54 +229,25 @@ class Supervisor:
             start_new_session=True,
         )
         child.started = clock.monotonic()
-        write("supervisor", f"{child.part.name} started, pid {child.process.pid}")
+        self.log.write("supervisor", f"{child.part.name} started, pid {child.process.pid}")
         assert child.process.stdout is not None
-        threading.Thread(
-            target=_pump,
-            args=(child.part.name, child.process.stdout, write),
-            name=f"log-{child.part.name}",
-            daemon=True,
-        ).start()
-
-    def _open_log(self) -> Callable[[str, str], None]:
-        """Return the function that writes a line; the file is rotated by size."""
-        import logging.handlers
-
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(self.log, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
-        lock = threading.Lock()
-
-        def write(name: str, line: str) -> None:
-            text = f"{clock.to_text(clock.now())} {name:<10} {line}"
-            with lock:
-                handler.emit(logging.LogRecord(name, logging.INFO, "", 0, text, None, None))
-                if self.echo:
-                    print(text, flush=True)
-
-        return write
+        child.pump = threading.Thread(target=_pump, args=(child.part.name, child.process.stdout, self.log), daemon=True)
+        child.pump.start()
 
 
-def _pump(name: str, stream: IO[bytes], write: Callable[[str, str], None]) -> None:
-    for line in stream:
-        write(name, line.decode("utf-8", "replace").rstrip())
+def _pump(name: str, stream: IO[bytes], log: Log) -> None:
+    with stream:
+        for line in stream:
+            log.write(name, line.decode("utf-8", "replace").rstrip())
 
 
-def end_group(process: subprocess.Popen[bytes] | None) -> None:
-    """End a child with its whole process group: politely first, then not."""
-    if process is None:
-        return
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a child with its whole process group: politely first, then whatever is left of it."""
     for sig, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5.0)):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, sig)
-        except ProcessLookupError:
-            break
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
-        except subprocess.TimeoutExpired:
-            continue
-        if sig == signal.SIGTERM:
-            # The leader has gone; what it left behind in its group goes now.
-            continue
 
 
 def serve(paths: DataPaths, host: str, port: int, *, agent: bool, config_path: Path | None, echo: bool = True) -> None:
@@ -251,40 +265,40 @@ def serve(paths: DataPaths, host: str, port: int, *, agent: bool, config_path: P
         supervisor = Supervisor(
             parts(paths, host, port, agent=agent, config_path=config_path),
             env,
-            paths.logs / "nomade.log",
-            echo,
+            Log(paths.logs / "nomade.log", echo=echo),
         )
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, lambda *_: supervisor.stopping.set())
         supervisor.run()
 
 
-class exclusive:  # noqa: N801 - used like a function
+@contextlib.contextmanager
+def exclusive(paths: DataPaths) -> Iterator[None]:
     """Hold the lock of a data folder's supervisor; the file holds its pid.
 
     Raises:
         SupervisorError: another one holds it.
     """
-
-    def __init__(self, paths: DataPaths) -> None:
-        self.path = lock_path(paths)
-
-    def __enter__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.path.open("a+")
+    path = lock_path(paths)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        if not _try_lock(file):
+            raise SupervisorError(f"nomade already runs here, pid {_pid_in(path)}; `nomade stop` ends it")
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SupervisorError(
-                f"nomade already runs here, pid {_pid_in(self.path)}; `nomade stop` ends it"
-            ) from None
-        self.file.truncate(0)
-        self.file.write(str(os.getpid()))
-        self.file.flush()
+            yield
+        finally:
+            file.truncate(0)
 
-    def __exit__(self, *_: object) -> None:
-        self.path.unlink(missing_ok=True)
-        self.file.close()
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock_path(paths: DataPaths) -> Path:
@@ -303,13 +317,10 @@ def running_pid(paths: DataPaths) -> int | None:
     """Return the pid of the supervisor that runs on a data folder, None when there is none."""
     path = lock_path(paths)
     try:
-        with path.open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with path.open("r+") as file:
+            return None if _try_lock(file) else _pid_in(path)
     except FileNotFoundError:
         return None
-    except BlockingIOError:
-        return _pid_in(path)
-    return None
 
 
 def require_free_port(host: str, port: int) -> None:

@@ -53,7 +53,9 @@ def shell_imports(source: str) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return sorted({name for name in names if name.startswith(tuple(f"{m}." for m in SHELL_MODULES)) or name in SHELL_MODULES})
+    return sorted(
+        {name for name in names if name.startswith(tuple(f"{m}." for m in SHELL_MODULES)) or name in SHELL_MODULES}
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,7 +69,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{path} is in none of the tiers: move it below tests/ into {', '.join(TIERS)}")
         found = shell_imports(path.read_text(encoding="utf-8")) if tier == "unit" else []
         if found:
-            raise pytest.UsageError(f"{path} imports {', '.join(found)}: unit tests do without Dagster, move it to shell")
+            raise pytest.UsageError(
+                f"{path} imports {', '.join(found)}: unit tests do without Dagster, move it to shell"
+            )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import click
 
@@ -20,6 +20,9 @@ from nomade_pipeline.cli.output import (
     table,
     width,
 )
+
+if TYPE_CHECKING:
+    from nomade_pipeline.collectors.base import Collector, Parsed
 
 
 @click.command(
@@ -69,7 +72,7 @@ def collect_command(
 
 
 def _sample(
-    invocation: Invocation, collectors: Sequence[Any], interval: int | None, *, named: bool, as_json: bool
+    invocation: Invocation, collectors: Sequence[Collector], interval: int | None, *, named: bool, as_json: bool
 ) -> int:
     """Take one sample, store it and tell how it went."""
     from nomade_pipeline.agent.once import LONGEST, SHORTEST, USUAL, run_once, settings_of
@@ -113,7 +116,7 @@ def parse_command(collector: str, file: Any, as_json: bool) -> int:
     except KeyError as error:
         raise click.BadParameter(printable(error.args[0]), param_hint="COLLECTOR") from error
     data = sys.stdin.buffer.read() if getattr(file, "name", "") == "<stdin>" else file.read()
-    parsed = chosen.parse(data.decode("utf-8", "surrogateescape"))
+    parsed = _parsed(chosen, data.decode("utf-8", "surrogateescape"))
     rejected = [{"reason": each.reason, "text": _safe(each.text)} for each in parsed.rejected]
     if as_json:
         rows = {
@@ -131,6 +134,16 @@ def parse_command(collector: str, file: Any, as_json: bool) -> int:
         note("nothing in it could be read as this collector's output")
         return FINDING
     return FINDING if rejected else FINE
+
+
+def _parsed(collector: Collector, text: str) -> Parsed:
+    """Parse a text; one that is not this tool's output is rejected whole."""
+    from nomade_pipeline.collectors.base import CollectorError, Parsed, Rejected
+
+    try:
+        return collector.parse(text)
+    except CollectorError as error:
+        return Parsed({}, (Rejected(text, str(error)),))
 
 
 def _safe(value: Any) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from nomade_pipeline.collectors.base import CollectorError, Rejected
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _UNIT = re.compile(r"(.*?) \[([^\]]*)\]")
 _NUMERIC = re.compile(r"-?\d+(\.\d+)?")
@@ -92,6 +94,9 @@ def _with_unit(cell: str, unit: str) -> str:
 def _xml(text: str) -> Form:
     if "<!ENTITY" in text:
         raise CollectorError("parse", "nvidia-smi: the XML declares entities, which nvidia-smi never does")
+    # Only MIG needs it, and it is 1 MB of a small agent.
+    from xml.etree import ElementTree as ET
+
     try:
         root = ET.fromstring(text)  # noqa: S314 - a local tool's output; entities are refused above
     except (ET.ParseError, ValueError) as error:
@@ -109,7 +114,7 @@ def _xml(text: str) -> Form:
     return form
 
 
-def _flat(element: ET.Element) -> Dict[str, str]:
+def _flat(element: Element) -> Dict[str, str]:
     """Return the text of an element's leaves by path; lists of processes and instances are left out."""
     values: Dict[str, str] = {}
     pending = [("", element)]

@@ -19,6 +19,7 @@ from nomade_pipeline.config.toml import KeyPath, TomlError, line_of, lines_of, r
 from nomade_pipeline.config.validate import Problem, validate
 
 FILE_NAME = "nomade.toml"
+SYSTEM_FOLDER = Path("/etc/nomade")
 _PREFIX, _SEPARATOR = "NOMADE_", "__"
 
 
@@ -83,7 +84,7 @@ def find_config(path: Optional[Path], environment: Mapping[str, str]) -> Optiona
         if not _is_file(file):
             raise ConfigError((f"{file}: no such file (named by {by})",))
         return file
-    searched = (Path(FILE_NAME), _home(environment) / ".config" / "nomade" / FILE_NAME, Path("/etc/nomade", FILE_NAME))
+    searched = (Path(FILE_NAME), _home(environment) / ".config" / "nomade" / FILE_NAME, SYSTEM_FOLDER / FILE_NAME)
     return next((file for file in searched if _is_file(file)), None)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Sequence
 from nomade_pipeline import clock
 from nomade_pipeline.collectors.base import Reading
 from nomade_pipeline.config.settings import Config
+from nomade_pipeline.probes import LiveProbe, Probe
 from nomade_pipeline.quality.contract import check
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.schema import polars_schema
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ARCHIVED_COLLECTORS = ("iostat", "mpstat", "vmstat")
 
 
-def publish_archive(store: Store, config: Config, table: Table, day: date) -> int:
+def publish_archive(store: Store, config: Config, table: Table, day: date, probe: Probe | None = None) -> int:
     """Publish this host's archived readings of a past day; return the number of rows added.
 
     Only hours without rows of this host are filled, so an agent's own readings are never mixed with
@@ -29,22 +30,24 @@ def publish_archive(store: Store, config: Config, table: Table, day: date) -> in
         CollectorError, ProbeError: there is an archive but it cannot be read.
         LakeError: the lake cannot be written.
     """
-    from nomade_pipeline.collectors.sadf import archive_for, parse_sadf, read_archive
-    from nomade_pipeline.probes import LiveProbe
+    from nomade_pipeline.collectors.sadf import archives_for, parse_sadf, read_archive
 
     if table.collector not in ARCHIVED_COLLECTORS:
         return 0
-    probe = LiveProbe()
-    path = archive_for(day, probe)
-    if path is None:
-        return 0
-    readings = [reading for reading in parse_sadf(read_archive(probe, path), day) if reading.table == table.name]
-    frame = check(archive_frame(readings, table, config.general.cluster_name, config.general.host), table, clock.now())
-    rows = _in_empty_hours(store, table, config, day, frame.good)
+    probe = probe or LiveProbe()
+    readings = [
+        reading
+        for path in archives_for(day, probe)
+        for reading in parse_sadf(read_archive(probe, path), day)
+        if reading.table == table.name
+    ]
+    general = config.general
+    checked = check(archive_frame(readings, table, general.cluster_name, general.host), table, clock.now())
+    rows = _in_empty_hours(store, table, config, day, checked.good)
     if rows.is_empty():
         return 0
-    published = store.lake.publish(table, config.general.cluster_name, day, rows)
-    store.rollups.record_hours(table.name, config.general.cluster_name, published.hours)
+    published = store.lake.publish(table, general.cluster_name, day, rows)
+    store.rollups.record_hours(table.name, general.cluster_name, published.hours)
     return published.added
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.store.home import Store
@@ -80,7 +80,7 @@ def skip_reason(runs: Iterable[Mapping[str, Any]]) -> str | None:
     return str(next(iter(last.values())).get("message"))
 
 
-def _runs_of(store: Store, collector: str, day: date, now: datetime) -> list[Mapping[str, Any]]:
+def _runs_of(store: Store, collector: str, day: date, now: datetime) -> Sequence[Mapping[str, Any]]:
     """Return the log of a collector: of a past day from the lake, of today the newest part of the spool."""
     if day < now.date():
         rows = store.lake.read(COLLECTION_LOG, clock.start_of(day), clock.start_of(day + timedelta(days=1)))

@@ -142,10 +142,26 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         DatabaseError: there is none, or it cannot be read.
     """
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-        connection.execute("SELECT 1 FROM sqlite_master")
+        try:
+            return _open_uri(path, "mode=ro")
+        except sqlite3.OperationalError:
+            # Who may not write beside it cannot open a WAL database that no writer holds open. Such a one is at
+            # rest, and what a writer who comes meanwhile adds goes to the log before it goes to the file.
+            if path.with_name(f"{path.name}-wal").exists():
+                raise
+            return _open_uri(path, "mode=ro&immutable=1")
     except sqlite3.Error as error:
         raise DatabaseError(f"{path}: {error}; `nomade init` creates it, `nomade ingest` fills it") from error
+
+
+def _open_uri(path: Path, options: str) -> sqlite3.Connection:
+    """Open a database and read from it, which is when SQLite finds out whether it can."""
+    connection = sqlite3.connect(f"file:{quote(str(path))}?{options}", uri=True, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
     connection.row_factory = sqlite3.Row
     return connection
 

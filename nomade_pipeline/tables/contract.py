@@ -7,7 +7,8 @@ dictionary are derived from it elsewhere, so this module imports nothing of ours
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from functools import cached_property
+from typing import Dict, Optional, Tuple
 
 # Logical types and the Python types that a value of them has in a spool line.
 JSON_TYPES: dict[str, Tuple[type, ...]] = {
@@ -108,22 +109,26 @@ class Table:
         Raises:
             KeyError: there is none.
         """
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(f"table {self.name} has no column {name}")
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise KeyError(f"table {self.name} has no column {name}") from None
 
-    @property
+    @cached_property
+    def _by_name(self) -> Dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
     def column_names(self) -> Tuple[str, ...]:
         """Names of all columns in storage order."""
         return tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
     def measures(self) -> Tuple[Column, ...]:
         """The columns that hourly and daily rollups carry."""
         return tuple(column for column in self.columns if column.rollup)
 
-    @property
+    @cached_property
     def data_columns(self) -> Tuple[Column, ...]:
         """The columns that a collector fills itself, beside the common ones."""
         return tuple(c for c in self.columns if c.name not in COMMON_NAMES)

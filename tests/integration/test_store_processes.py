@@ -15,7 +15,7 @@ import tempfile
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import pytest
 from support.needs import REPOSITORY
@@ -30,7 +30,6 @@ from nomade_pipeline.store.lake import Lake, LakeError
 from nomade_pipeline.store.spool import BadLine, SpoolError, SpoolWriter, decode_line, spool_files, whole_lines
 from nomade_pipeline.tables.system import DISK, IOSTAT_CPU
 
-NOBODY = 65534
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
 
 
@@ -42,7 +41,10 @@ def child(code: str, *arguments: object, **options) -> subprocess.Popen:
 
 def run(code: str, *arguments: object, **options) -> subprocess.CompletedProcess:
     with child(code, *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options) as process:
-        output, _ = process.communicate(timeout=120)
+        try:
+            output, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
@@ -117,17 +119,23 @@ def small_disk(kilobytes: int) -> Iterator[Path]:
         folder.rmdir()
 
 
+def fill_up(write: Callable[[int], object], expected: type[Exception]) -> tuple[int, Exception]:
+    """Write until it fails; return how often it went well, and the error."""
+    for number in range(10_000):
+        try:
+            write(number)
+        except expected as error:
+            return number, error
+    pytest.fail("the disk did not fill up")
+
+
 def test_a_full_disk_leaves_nothing_half_written_in_the_spool_and_it_goes_on_afterwards():
     with small_disk(64) as disk:
         filler = disk / "filler"
         filler.write_bytes(b"x" * 16384)
-        stored = 0
-        with pytest.raises(SpoolError) as caught:
-            while stored < 10_000:
-                spool(disk, reading_of(IOSTAT_CPU, T0))
-                stored += 1
-        assert caught.value.category == "storage"
-        assert str(disk) in str(caught.value)
+        stored, error = fill_up(lambda number: spool(disk, reading_of(IOSTAT_CPU, T0)), SpoolError)
+        assert error.category == "storage"
+        assert str(disk) in str(error)
         (file,) = spool_files(disk)
         content = file.path.read_bytes()
         assert content.endswith(b"\n")
@@ -139,27 +147,41 @@ def test_a_full_disk_leaves_nothing_half_written_in_the_spool_and_it_goes_on_aft
 
 def test_a_full_disk_keeps_what_the_lake_had():
     with small_disk(256) as disk:
-        lake, published = Lake(disk), 0
-        with pytest.raises(LakeError, match="cannot write"):
-            for hour in range(24 * 20):
-                day = DAY + timedelta(days=hour // 24)
-                moment = clock.start_of(day) + timedelta(hours=hour % 24)
-                rows = frame_of(IOSTAT_CPU, cpu_rows([0], sample_time=moment))
-                lake.publish(IOSTAT_CPU, CLUSTER, day, rows)
-                published += 1
+        lake = Lake(disk)
+
+        def publish(number: int) -> None:
+            day = DAY + timedelta(days=number // 24)
+            moment = clock.start_of(day) + timedelta(hours=number % 24)
+            lake.publish(IOSTAT_CPU, CLUSTER, day, frame_of(IOSTAT_CPU, cpu_rows([0], sample_time=moment)))
+
+        published, error = fill_up(publish, LakeError)
+        assert "cannot write" in str(error)
         assert published
         assert lake.read(IOSTAT_CPU, T0 - timedelta(days=1), T0 + timedelta(days=30)).height == published
         assert list((disk / ".staging").iterdir()) == []
 
 
 AS_NOBODY = """
-import sys
+import os, sys, tempfile
 from pathlib import Path
 from support.rows import DAY, T0, cpu_rows, frame_of, reading_of, spool
 from nomade_pipeline.store.database import DatabaseError, migrate, open_readonly
 from nomade_pipeline.store.lake import Lake, LakeError
 from nomade_pipeline.store.spool import SpoolError
 from nomade_pipeline.tables.system import IOSTAT_CPU
+
+def use_all(root):
+    spool(root / "spool", reading_of(IOSTAT_CPU, T0))
+    Lake(root / "lake").publish(IOSTAT_CPU, "alpha", DAY, frame_of(IOSTAT_CPU, cpu_rows([1])))
+    Lake(root / "lake").count(IOSTAT_CPU, "alpha", DAY)
+    migrate(root / "nomade.db")
+
+# Nobody may not read the interpreter's own folder, so everything is imported before becoming nobody.
+with tempfile.TemporaryDirectory() as scratch:
+    use_all(Path(scratch))
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
 root = Path(sys.argv[1])
 try:
     spool(root / "spool", reading_of(IOSTAT_CPU, T0))
@@ -174,7 +196,11 @@ try:
 except DatabaseError as error:
     print("database", error)
 print(Lake(root / "lake").read(IOSTAT_CPU, T0, T0.replace(hour=23)).height, "rows read")
-print(open_readonly(root / "nomade.db").execute("SELECT count(*) FROM ledger").fetchone()[0], "ledger rows read")
+QUERY = "SELECT count(*) FROM ledger"
+print(open_readonly(root / "nomade.db").execute(QUERY).fetchone()[0], "ledger rows read")
+print("alone", flush=True)
+sys.stdin.readline()
+print(open_readonly(root / "nomade.db").execute(QUERY).fetchone()[0], "ledger rows read beside a writer")
 """
 
 
@@ -187,16 +213,21 @@ def test_a_user_without_permission_is_told_so_and_may_still_read():
             store = Store.at(root)
             spool(store.spool, reading_of(IOSTAT_CPU, T0))
             publish_day(store, IOSTAT_CPU, DAY)
-        done = run(AS_NOBODY, root, user=NOBODY, group=NOBODY, extra_groups=[])
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with child(AS_NOBODY, root, **pipes) as user:
+            alone = "".join(iter(user.stdout.readline, "alone\n"))
+            with store.rollups.engine.connect() as writer:
+                writer.exec_driver_sql("SELECT 1 FROM ledger")
+                output, _ = user.communicate("go on\n", timeout=60)
     finally:
         shutil.rmtree(root)
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stdout
+    lines = [*alone.splitlines(), *output.splitlines()]
+    assert user.returncode == 0, lines
     assert lines[0].startswith("permission cannot write")
     assert "Permission denied" in lines[0]
     assert lines[1].startswith(f"lake cannot write {root}/lake")
     assert lines[2].startswith(f"database {root}/nomade.db: attempt to write a readonly database")
-    assert lines[3:] == ["1 rows read", "0 ledger rows read"]
+    assert lines[3:] == ["1 rows read", "0 ledger rows read", "0 ledger rows read beside a writer"]
 
 
 @pytest.mark.needs("root")
@@ -244,7 +275,9 @@ def test_a_reader_under_continuous_publication_and_closing_sees_whole_snapshots_
         while time.monotonic() < end:
             day = DAY + timedelta(days=written // 40)
             for minute in range(20):
-                rows = cpu_rows([20 * written + minute + 0.5], sample_time=at(minute + written % 40 * 20, clock.start_of(day)))
+                rows = cpu_rows(
+                    [20 * written + minute + 0.5], sample_time=at(minute + written % 40 * 20, clock.start_of(day))
+                )
                 lake.publish(IOSTAT_CPU, CLUSTER, day, frame_of(IOSTAT_CPU, rows))
                 if minute == 10:
                     lake.close_day(IOSTAT_CPU, CLUSTER, day)
@@ -261,16 +294,18 @@ def test_a_reader_under_continuous_publication_and_closing_sees_whole_snapshots_
 
 # Runs a publication in forked processes; each is killed before another of its changes to the file system.
 CRASHER = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
+# Imported once, before forking; none of them starts threads by being imported.
+import alembic.command, orjson, polars, pyarrow.compute, pyarrow.parquet, sqlalchemy.dialects.sqlite
 
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "fcntl.flock", "sqlite3.connect"}
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "fcntl.flock", "open"}
 
 def die_before(step):
     count = 0
     def hook(event, arguments):
         nonlocal count
-        if event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_CREAT):
+        if event in CHANGES and (event != "open" or isinstance(arguments[2], int) and arguments[2] & os.O_CREAT):
             count += 1
             if count == step:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -291,11 +326,11 @@ def in_child(action, step=None):
     os._exit(0)
 
 def crash_everywhere(prepare, action, verify):
-    step, status = 0, None
+    step, status, before = 0, None, Path(sys.argv[1]) / "before"
+    assert in_child(lambda: prepare(before)) == 0
     while status != 0:
         step += 1
-        root = Path(sys.argv[1]) / str(step)
-        assert in_child(lambda: prepare(root)) == 0
+        root = shutil.copytree(before, Path(sys.argv[1]) / str(step))
         status = in_child(lambda: action(root), step)
         assert status in (0, signal.SIGKILL), (step, status)
         assert in_child(lambda: verify(root)) == 0, f"after a crash before change {step}"
@@ -356,6 +391,8 @@ from nomade_pipeline.ingest.rollup import roll_up_day
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.system import IOSTAT_CPU
 
+# Between two of these lies one step of the ingest: a published file, or one transaction.
+CHANGES = {"os.rename", "sqlite3.connect"}
 TABLES = ("series", "hourly_rollup", "daily_rollup", "latest", "ingested_files", "lake_hours")
 
 def prepare(root):
@@ -429,7 +466,10 @@ def test_two_ingests_at_the_same_time_give_the_rollups_of_one(tmp_path):
 
 
 def test_several_processes_may_create_the_database_at_the_same_time(tmp_path):
-    code = "import sys; from pathlib import Path; from nomade_pipeline.store.database import migrate; migrate(Path(sys.argv[1]))"
+    code = (
+        "import sys; from pathlib import Path; from nomade_pipeline.store.database import migrate\n"
+        "migrate(Path(sys.argv[1]))"
+    )
     creators = [child(code, tmp_path / "nomade.db", stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for creator in creators:
         _, errors = creator.communicate(timeout=60)

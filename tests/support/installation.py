@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Sequence
 
+from support.rows import CLUSTER, HOST, T0, data_of, reading_of, spool
+
 from nomade_pipeline import clock
 from nomade_pipeline.cli.main import main
 from nomade_pipeline.collectors.base import Reading
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables import operations, system
 from nomade_pipeline.tables.catalog import RAW_TABLES
-from support.rows import CLUSTER, HOST, T0, data_of, reading_of, spool
 
 GB = 10**9
 
@@ -47,7 +48,8 @@ def run_row(collector: str, outcome: str = "success", **values: Any) -> dict[str
     """Return a row of the collection log."""
     reason = {"category": None, "message": None} if outcome == "success" else {"category": "timeout", "message": "late"}
     return data_of(
-        operations.COLLECTION_LOG, **{"collector": collector, "writer": "agent", "outcome": outcome, **reason, **values}
+        operations.COLLECTION_LOG,
+        **{"collector": collector, "writer": "agent", "outcome": outcome, "quarantined": 0, **reason, **values},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Mapping
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars
 
 CLUSTER, HOST = "alpha", "node1"
-T0 = datetime(2026, 3, 5, 10, 0, tzinfo=timezone.utc)
+T0 = datetime(2026, 3, 5, 10, 0, tzinfo=UTC)
 DAY = T0.date()
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-
-from nomade_pipeline import clock
 from support.installation import fill_spool, ingest
 from support.rows import T0, at
+
+from nomade_pipeline import clock
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.installation import GB, disk_row, fill_spool, ingest, nomade
+from support.rows import T0, at, reading_of, spool
 
 from nomade_pipeline import clock
 from nomade_pipeline.tables import system
-from support.installation import GB, disk_row, fill_spool, ingest, nomade
-from support.rows import T0, at, reading_of, spool
 
 
 def test_the_rate_is_the_difference_of_last_and_first_per_day(filled: Path) -> None:
@@ -31,16 +31,16 @@ def test_spool_and_lake_are_joined_and_no_reading_counts_twice(empty: Path) -> N
 
 
 def test_a_long_window_is_read_from_hourly_means_and_gives_the_same_rate(empty: Path) -> None:
-    for hour in range(96):
-        for minute in range(0, 60, 10):
+    for hour in range(76):
+        for minute in range(0, 60, 20):
             moment = T0 + timedelta(hours=hour, minutes=minute)
             used = 30 * GB + (hour * 60 + minute) * 10**6
-            spool(empty / "spool", reading_of(system.DISK, moment, disk_row(used=used), interval=600.0))
-    end = T0 + timedelta(hours=96)
-    ingest_days(empty, 5)
+            spool(empty / "spool", reading_of(system.DISK, moment, disk_row(used=used), interval=1200.0))
+    end = T0 + timedelta(hours=76)
+    ingest_days(empty, 4)
     with clock.set_to(end):
-        long, short = (nomade("disk", "/", "--hours", hours, "--json", root=empty).json for hours in ("95", "48"))
-    assert long["readings"] < 110
+        long, short = (nomade("disk", "/", "--hours", hours, "--json", root=empty).json for hours in ("75.5", "48"))
+    assert long["readings"] < 90
     assert long["rate_bytes_per_day"] == pytest.approx(1440 * 10**6, rel=0.002)
     assert short["rate_bytes_per_day"] == pytest.approx(1440 * 10**6, rel=1e-9)
 

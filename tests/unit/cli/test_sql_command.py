@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.installation import GB, fill_spool, ingest, nomade
+from support.rows import CLUSTER, DAY, T0, at
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.paths import DataPaths
@@ -17,8 +19,6 @@ from nomade_pipeline.errors import NoData, SqlError
 from nomade_pipeline.sql import CATALOG, mentions, run
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.system import DISK
-from support.installation import GB, fill_spool, ingest, nomade
-from support.rows import CLUSTER, DAY, T0, at
 
 
 def test_a_raw_table_is_a_view_of_the_same_name(filled: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_day_that_is_closed_again_and_again_is_never_read_twice_or_missed(empt
     thread = threading.Thread(target=republish)
     thread.start()
     try:
-        counts = {run(store.paths, "SELECT count(*) AS n FROM disk").column("n")[0].as_py() for _ in range(15)}
+        counts = {run(store.paths, "SELECT count(*) AS n FROM disk").column("n")[0].as_py() for _ in range(8)}
     finally:
         stopping.set()
         thread.join()

@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.installation import Ended, cycle, disk_row, fill_spool, ingest, nomade, run_row
+from support.rows import HOST, T0, at, reading_of, spool
 
 from nomade_pipeline import clock
 from nomade_pipeline.cli.output import cells
 from nomade_pipeline.tables import operations, system
-from support.installation import Ended, cycle, disk_row, fill_spool, ingest, nomade, run_row
-from support.rows import HOST, T0, at, reading_of, spool
 
 
 def status(root: Path, *arguments: str, minutes: float = 5 / 60) -> Ended:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nomade_pipeline.config import load
 from nomade_pipeline.config.load import ConfigError, load_config
 from nomade_pipeline.config.settings import Config
 
@@ -46,8 +47,12 @@ def test_without_a_file_the_defaults_hold(home):
     assert config.monitor.port == 0
 
 
-def test_the_file_is_looked_for_at_home_then_here_then_in_the_variable_then_on_the_command_line(home, tmp_path):
+def test_the_file_is_looked_for_in_etc_then_at_home_then_here_then_in_the_variable_then_on_the_command_line(
+    home, tmp_path
+):
     environment = {"HOME": str(home)}
+    write(load.SYSTEM_FOLDER / "nomade.toml", named("system"))
+    assert load_config(environment=environment).general.cluster_name == "system"
     write(home / ".config" / "nomade" / "nomade.toml", named("home"))
     assert load_config(environment=environment).general.cluster_name == "home"
     write(Path("nomade.toml"), named("here"))

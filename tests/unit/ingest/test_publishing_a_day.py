@@ -171,7 +171,9 @@ def test_a_number_too_large_for_its_column_is_refused(store):
     file = spool(store.spool, reading_of(DISK, at(0), data_of(DISK)))
     for number in (2**63, -(2**63) - 1, 2**64):
         with file.open("ab") as end:
-            end.write(file.read_bytes().splitlines()[0].replace(b'"total_bytes":[1]', b'"total_bytes":[%d]' % number) + b"\n")
+            end.write(
+                file.read_bytes().splitlines()[0].replace(b'"total_bytes":[1]', b'"total_bytes":[%d]' % number) + b"\n"
+            )
     report = publish_day(store, DISK, DAY)
     assert report.rows == 1
     assert report.refused.total() == 3
@@ -332,7 +334,15 @@ def test_an_empty_spool_publishes_nothing(store):
 
 
 def test_names_of_any_bytes_come_through_to_the_lake(store):
-    names = [os.fsdecode(b"/mnt/\xff\xfe"), "/mnt/\ud800", "/mnt/new\nline", '/mnt/"quote"', "/mnt/nul\0", "/mnt/\x1f", "/mnt/ø"]
+    names = [
+        os.fsdecode(b"/mnt/\xff\xfe"),
+        "/mnt/\ud800",
+        "/mnt/new\nline",
+        '/mnt/"quote"',
+        "/mnt/nul\0",
+        "/mnt/\x1f",
+        "/mnt/ø",
+    ]
     spool(store.spool, reading_of(DISK, at(0), *(data_of(DISK, path=name) for name in names)))
     assert publish_day(store, DISK, DAY).rows == len(names)
     assert set(stored(store, DISK)["path"]) == {"/mnt/\\xff\\xfe", "/mnt/\\ud800", *names[2:]}

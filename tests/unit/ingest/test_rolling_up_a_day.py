@@ -61,7 +61,14 @@ def test_hours_and_the_day_carry_count_sum_extremes_and_last(store):
     assert (first["count"], first["sum"], first["min"], first["max"], first["last"]) == (2, 20.0, 10.0, 10.0, 10.0)
     assert (first["hour"], second["hour"]) == ("2026-03-05T10:00:00.000Z", "2026-03-05T11:00:00.000Z")
     day = daily(store)
-    assert (day["date"], day["count"], day["sum"], day["min"], day["max"], day["last"]) == ("2026-03-05", 3, 60.0, 10.0, 40.0, 40.0)
+    assert (day["date"], day["count"], day["sum"], day["min"], day["max"], day["last"]) == (
+        "2026-03-05",
+        3,
+        60.0,
+        10.0,
+        40.0,
+        40.0,
+    )
 
 
 def test_the_mean_of_the_views_is_weighted_by_time(store):
@@ -123,7 +130,10 @@ def test_a_corrected_reading_replaces_its_aggregate(store):
 
 
 @settings(max_examples=5)
-@given(st.lists(st.tuples(st.integers(0, 239), st.integers(0, 10_000)), min_size=1, max_size=20, unique_by=lambda s: s[0]), st.data())
+@given(
+    st.lists(st.tuples(st.integers(0, 239), st.integers(0, 10_000)), min_size=1, max_size=20, unique_by=lambda s: s[0]),
+    st.data(),
+)
 def test_any_order_of_ingests_gives_the_rollups_of_one_ingest(tmp_path_factory, samples, data):
     with clock.set_to(NOW):
         at_once, in_parts = (Store.at(tmp_path_factory.mktemp("store")) for _ in range(2))
@@ -169,7 +179,16 @@ def test_a_file_system_of_several_hosts_is_one_series(store):
 def log_row(**values) -> dict:
     return data_of(
         COLLECTION_LOG,
-        **{"collector": "iostat", "writer": "agent", "started_time": T0, "outcome": "success", "category": None, "message": None, "quarantined": 0, **values},
+        **{
+            "collector": "iostat",
+            "writer": "agent",
+            "started_time": T0,
+            "outcome": "success",
+            "category": None,
+            "message": None,
+            "quarantined": 0,
+            **values,
+        },
     )
 
 
@@ -195,7 +214,9 @@ def test_what_the_ingest_refused_is_in_the_ledger_of_its_collector(store):
         end.write(b"garbage\n")
     ingest(store)
     ingest(store)
-    (entry,) = store.rollups.rows("SELECT * FROM ledger WHERE collector = 'iostat' AND hour = '2026-03-05T10:00:00.000Z'")
+    (entry,) = store.rollups.rows(
+        "SELECT * FROM ledger WHERE collector = 'iostat' AND hour = '2026-03-05T10:00:00.000Z'"
+    )
     assert (entry["cluster"], entry["quarantined"], json.loads(entry["reasons"])) == (CLUSTER, 1, {"not JSON": 1})
 
 

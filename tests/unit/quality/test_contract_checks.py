@@ -79,7 +79,9 @@ def test_a_table_without_any_rule_passes_everything_but_the_future():
     free = dataclasses.replace(
         IOSTAT_CPU,
         columns=tuple(
-            dataclasses.replace(c, minimum=None, maximum=None, allowed=(), null=None if c.name in IOSTAT_CPU.key else "free")
+            dataclasses.replace(
+                c, minimum=None, maximum=None, allowed=(), null=None if c.name in IOSTAT_CPU.key else "free"
+            )
             for c in IOSTAT_CPU.columns
         ),
     )

@@ -21,7 +21,9 @@ from nomade_pipeline.quality.ledger import (
 NOON = clock.start_of(DAY) + timedelta(hours=12)
 
 
-def run(moment: datetime, *, collector: str = "disk", outcome: str = "success", writer: str = "agent", **values) -> dict:
+def run(
+    moment: datetime, *, collector: str = "disk", outcome: str = "success", writer: str = "agent", **values
+) -> dict:
     failed = outcome != "success"
     return {
         "cluster": CLUSTER,
@@ -125,7 +127,14 @@ def test_more_than_expected_is_not_a_miss():
 
 
 def test_what_the_ingest_refused_is_added_to_what_the_collector_refused():
-    refused = {"cluster": CLUSTER, "host": HOST, "collector": "disk", "hour": T0, "quarantined": 2, "reasons": {"not JSON": 2}}
+    refused = {
+        "cluster": CLUSTER,
+        "host": HOST,
+        "collector": "disk",
+        "hour": T0,
+        "quarantined": 2,
+        "reasons": {"not JSON": 2},
+    }
     row = ledger([run(at(1), quarantined=1)], at(60), [refused])["disk", "10"]
     assert row["quarantined"] == 3
     assert json.loads(row["reasons"]) == {"not JSON": 2}

@@ -53,7 +53,9 @@ def changed(column: Column) -> list:
     return values + ([None] if column.nullable else [])
 
 
-@pytest.mark.parametrize("column", [column for column in DISK.columns if not column.allowed], ids=lambda column: column.name)
+@pytest.mark.parametrize(
+    "column", [column for column in DISK.columns if not column.allowed], ids=lambda column: column.name
+)
 def test_the_hash_is_sensitive_to_every_value(column):
     hashes = {
         content_hash(frame_of(DISK, [row_of(DISK, **{column.name: value}), row_of(DISK, path="z")]))

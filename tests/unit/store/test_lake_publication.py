@@ -181,7 +181,9 @@ def test_an_interval_is_half_open_and_columns_and_clusters_can_be_chosen(lake):
 
 def test_a_day_holds_its_first_moment_and_not_the_next_days(lake):
     first, last = clock.start_of(DAY), clock.start_of(DAY + timedelta(days=1))
-    publish(lake, [row_of(IOSTAT_CPU, sample_time=first), row_of(IOSTAT_CPU, sample_time=last - timedelta(milliseconds=1))])
+    publish(
+        lake, [row_of(IOSTAT_CPU, sample_time=first), row_of(IOSTAT_CPU, sample_time=last - timedelta(milliseconds=1))]
+    )
     lake.publish(IOSTAT_CPU, CLUSTER, last.date(), frame_of(IOSTAT_CPU, [row_of(IOSTAT_CPU, sample_time=last)]))
     assert lake.read(IOSTAT_CPU, first, last).height == 2
     assert lake.read(IOSTAT_CPU, last, END).height == 1
@@ -258,7 +260,11 @@ def test_recovery_clears_old_leftovers_and_spares_the_work_of_others(lake):
 
 
 def test_hosts_and_subjects_do_not_mix(lake):
-    publish(lake, [row_of(IOSTAT, host=host, device=device) for host in (HOST, "node2") for device in ("sda", "sdb")], IOSTAT)
+    publish(
+        lake,
+        [row_of(IOSTAT, host=host, device=device) for host in (HOST, "node2") for device in ("sda", "sdb")],
+        IOSTAT,
+    )
     assert stored(lake, IOSTAT).height == 4
 
 

@@ -115,7 +115,14 @@ def test_a_reader_cannot_write(tmp_path):
 
 def test_an_upsert_of_a_known_key_replaces_the_row(tmp_path):
     rollups = Rollups(tmp_path / "db")
-    row = {"cluster": "c", "host": "h", "collector": "disk", "first_seen": "1", "last_seen": "1", "interval_seconds": 60.0}
+    row = {
+        "cluster": "c",
+        "host": "h",
+        "collector": "disk",
+        "first_seen": "1",
+        "last_seen": "1",
+        "interval_seconds": 60.0,
+    }
     rollups.upsert(contracts.SOURCES, [row])
     rollups.upsert(contracts.SOURCES, [{**row, "last_seen": "2"}])
     rollups.upsert(contracts.SOURCES, [])

@@ -250,7 +250,13 @@ def test_any_json_in_any_field_is_a_reading_or_refused(name, value):
 
 def test_names_that_are_not_of_the_spool_are_passed_over(tmp_path):
     file = spool(tmp_path, reading_of(IOSTAT_CPU, T0))
-    for name in ("notes.txt", "2026-13-01T00.agent.ndjson", "2026-03-05T10.agent.ndjson~", ".x.swp", "2026-03-05T99.a.ndjson"):
+    for name in (
+        "notes.txt",
+        "2026-13-01T00.agent.ndjson",
+        "2026-03-05T10.agent.ndjson~",
+        ".x.swp",
+        "2026-03-05T99.a.ndjson",
+    ):
         (file.parent / name).write_text("x")
     (tmp_path / "iostat_cpu" / "a-file").write_text("x")
     assert [found.path for found in spool_files(tmp_path)] == [file]
