@@ -54,7 +54,7 @@ def build_raw_asset(table: Table) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 CONTRACT_CHECK,
                 asset=raw_key(table),
-                description="Types, nulls, ranges and closed sets; rows that break it are quarantined, many of them stop the day.",
+                description="Types, nulls, ranges, closed sets; rows that break it are quarantined, many stop the day.",
                 blocking=True,
             ),
             dg.AssetCheckSpec(

@@ -1,6 +1,6 @@
 """What the agent costs a node: CPU with its children, memory, and the time it needs to start.
 
-``python benchmarks/agent_cost.py [--minutes 2] [--interval 60] [--program "nomade-agent.pyz"]``
+``python -m benchmarks.agent_cost [--minutes 3] [--interval 60] [--program "nomade-agent.pyz"]``
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.report import Report
 
 BUDGET_CPU_PERCENT, BUDGET_RSS_MB, BUDGET_START_SECONDS = 0.1, 20.0, 0.3
 TICK = os.sysconf("SC_CLK_TCK")
@@ -63,45 +65,49 @@ def to_boundary(interval: int) -> None:
     time.sleep(interval - time.time() % interval + min(5.0, interval / 3))
 
 
-def main() -> None:
-    """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2)
-    parser.add_argument("--interval", type=int, default=60)
-    parser.add_argument("--program", default=f"{sys.executable} -m nomade_pipeline.agent")
-    options = parser.parse_args()
-    program = shlex.split(options.program)
+def run() -> list[Report]:
+    """Measure the agent as it is installed."""
+    return [measure([sys.executable, "-m", "nomade_pipeline.agent"])]
+
+
+def measure(program: list[str], interval: int = 60, minutes: float = 3.0) -> Report:
+    """Measure an agent over whole cycles, its tools included."""
     starts = []
     for _ in range(5):
         with tempfile.TemporaryDirectory() as folder:
-            process, seconds = start(program, Path(folder), options.interval)
+            process, seconds = start(program, Path(folder), interval)
             starts.append(seconds)
             stop(process)
     with tempfile.TemporaryDirectory() as folder:
-        process, _ = start(program, Path(folder), options.interval)
-        to_boundary(options.interval)
+        process, _ = start(program, Path(folder), interval)
+        to_boundary(interval)
         began, (own, children) = time.monotonic(), cpu_seconds(process.pid)
-        while time.monotonic() - began < options.minutes * 60 - 1:
-            to_boundary(options.interval)
+        while time.monotonic() - began < minutes * 60 - 1:
+            to_boundary(interval)
         length = time.monotonic() - began
         own_after, children_after = cpu_seconds(process.pid)
         rss, peak = memory(process.pid, "VmRSS"), memory(process.pid, "VmHWM")
-        stored = sum(file.stat().st_size for file in Path(folder).rglob("*.ndjson"))
         ended = stop(process)
     own_percent, child_percent = (own_after - own) / length * 100, (children_after - children) / length * 100
-    rows = [
-        ("CPU, agent itself", f"{own_percent:.3f} % of a core", ""),
-        ("CPU, its tools", f"{child_percent:.3f} % of a core", ""),
-        ("CPU, together", f"{own_percent + child_percent:.3f} % of a core", f"<= {BUDGET_CPU_PERCENT} %"),
-        ("resident memory", f"{rss:.1f} MB (peak {peak:.1f})", f"<= {BUDGET_RSS_MB:.0f} MB"),
-        ("start", f"{statistics.median(starts):.3f} s (worst {max(starts):.3f})", f"<= {BUDGET_START_SECONDS} s"),
-        ("end after SIGTERM", f"{ended:.2f} s", "< 2 s"),
-        ("spool written", f"{stored} bytes in {length:.0f} s", ""),
-    ]
-    print(f"interval {options.interval} s, measured {length:.0f} s, Python {sys.version.split()[0]}")
-    for name, value, budget in rows:
-        print(f"{name:20} {value:32} {budget}")
+    report = Report(
+        f"The agent at {interval} s with all system collectors, measured {length:.0f} s: {' '.join(program)}",
+        ("what", "figure", "budget"),
+    )
+    report.add("CPU, agent itself, % of a core", own_percent, "")
+    report.add("CPU, its tools, % of a core", child_percent, "")
+    report.add("CPU, together, % of a core", own_percent + child_percent, f"≤ {BUDGET_CPU_PERCENT}")
+    report.add("resident memory, MB", f"{rss:.1f} (peak {peak:.1f})", f"≤ {BUDGET_RSS_MB:.0f}")
+    report.add(
+        "start, s", f"{statistics.median(starts):.3f} (worst of 5: {max(starts):.3f})", f"≤ {BUDGET_START_SECONDS}"
+    )
+    report.add("end after SIGTERM, s", ended, "< 2")
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--interval", type=int, default=60)
+    parser.add_argument("--program", default=f"{sys.executable} -m nomade_pipeline.agent")
+    options = parser.parse_args()
+    print(measure(shlex.split(options.program), options.interval, options.minutes).markdown())

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Sequence
 
@@ -23,14 +23,20 @@ from nomade_pipeline import clock
 from nomade_pipeline.agent.host import HostProbe
 from nomade_pipeline.agent.journal import Journal
 from nomade_pipeline.agent.service import Agent
+from nomade_pipeline.collectors.base import Reading
 from nomade_pipeline.config.load import environment_with, load_config
 from nomade_pipeline.probes import Completed, LiveProbe
+from nomade_pipeline.store.home import Store
+from nomade_pipeline.store.spool import SpoolWriter
 
-START = datetime(2026, 3, 2, tzinfo=timezone.utc)
+START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 7
 TOOLS = ("iostat", "mpstat", "vmstat")
 # The first tenth fills caches; growth after it is a leak.
 WARM_UP = 0.1
+
+# Simulated hours and resident MB.
+Series = list[tuple[float, float]]
 
 
 class SpedUpAgent(Agent):
@@ -93,10 +99,9 @@ def run(minutes: float | None = None) -> list[Report]:
         shutil.rmtree(folder)
 
 
-def _ingest_until_the_end(folder: Path, pid: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+def _ingest_until_the_end(folder: Path, pid: int) -> tuple[Series, Series]:
     """Ingest as the schedules would until the week is over; return the memory of both processes over time."""
     from nomade_pipeline.ingest.partition import days_to_ingest
-    from nomade_pipeline.store.home import Store
 
     store = Store.at(folder)
     agent_memory, own_memory = [], []
@@ -120,7 +125,7 @@ def _ingest_until_the_end(folder: Path, pid: int) -> tuple[list[tuple[float, flo
         time.sleep(max(0.0, 900 / (DAYS * 86400) * 60))
 
 
-def _ingest(store, days: list[date], closed: set[date], now: datetime) -> None:  # type: ignore[no-untyped-def]
+def _ingest(store: Store, days: list[date], closed: set[date], now: datetime) -> None:
     from nomade_pipeline.ingest.day import publish_day
     from nomade_pipeline.ingest.partition import is_over
     from nomade_pipeline.ingest.rollup import roll_up_day
@@ -137,8 +142,9 @@ def _ingest(store, days: list[date], closed: set[date], now: datetime) -> None: 
             closed.add(day)
 
 
-def _report(folder: Path, minutes: float, factor: float, written: dict[str, int], memory, ingest_memory) -> Report:  # type: ignore[no-untyped-def]
-    from nomade_pipeline.store.home import Store
+def _report(
+    folder: Path, minutes: float, factor: float, written: dict[str, int], memory: Series, ingest_memory: Series
+) -> Report:
     from nomade_pipeline.tables.catalog import RAW_TABLES
 
     store = Store.at(folder)
@@ -152,7 +158,9 @@ def _report(folder: Path, minutes: float, factor: float, written: dict[str, int]
     }
     for name, rows in written.items():
         report.add(f"rows of {name}: written / in the lake / lost", f"{rows} / {stored[name]} / {rows - stored[name]}")
-    totals = store.rollups.rows("SELECT sum(expected) AS e, sum(received) AS r, sum(failed) AS f, sum(quarantined) AS q FROM ledger")[0]
+    totals = store.rollups.rows(
+        "SELECT sum(expected) AS e, sum(received) AS r, sum(failed) AS f, sum(quarantined) AS q FROM ledger"
+    )[0]
     report.add("ledger: expected / received / failed / quarantined", " / ".join(str(totals[key]) for key in "erfq"))
     for name, series in (("agent", memory), ("ingest", ingest_memory)):
         report.add(f"{name}: resident memory at the end, MB", series[-1][1])
@@ -160,7 +168,7 @@ def _report(folder: Path, minutes: float, factor: float, written: dict[str, int]
     return report
 
 
-def _slope(series: list[tuple[float, float]]) -> float:
+def _slope(series: Series) -> float:
     """Return the least-squares slope in MB a day of (hours, MB)."""
     import numpy as np
 
@@ -179,18 +187,17 @@ def _be_the_agent(folder: Path, factor: float, origin: float) -> None:
     import threading
 
     from nomade_pipeline.collectors.registry import COLLECTORS
-    from nomade_pipeline.store.spool import SpoolWriter
 
     written: dict[str, int] = {}
     append = SpoolWriter.append
 
-    def counting(self, readings):  # type: ignore[no-untyped-def]
+    def counting(self: SpoolWriter, readings: Sequence[Reading]) -> int:
         rows = append(self, readings)
         for reading in readings:
             written[reading.table] = written.get(reading.table, 0) + len(reading.rows)
         return rows
 
-    SpoolWriter.append = counting  # type: ignore[method-assign]
+    SpoolWriter.append = counting
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     config = load_config(None, environment_with({"NOMADE_GENERAL__DATA_DIR": str(folder)}))

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.report import Report
 
-DAY = datetime(2026, 3, 5, tzinfo=timezone.utc)
+DAY = datetime(2026, 3, 5, tzinfo=UTC)
 
 # SUPReMM's published figure for one node and day, compressed (Evans et al. 2014).
 SUPREMM_MB = 8.7
@@ -49,7 +49,12 @@ def _node_day() -> Report:
         "Bytes a node and day: 64 cores, 8 devices, 4 file systems, every 60 s, after the day is closed",
         ("what", "MB", "against SUPReMM (8.7 MB)", "goal"),
     )
-    report.add("Parquet, all tables", day["lake_bytes"] / 1e6, f"{SUPREMM_MB * 1e6 / day['lake_bytes']:.1f} × smaller", f"≤ {GOAL_MB} MB")
+    report.add(
+        "Parquet, all tables",
+        day["lake_bytes"] / 1e6,
+        f"{SUPREMM_MB * 1e6 / day['lake_bytes']:.1f} × smaller",
+        f"≤ {GOAL_MB} MB",
+    )
     report.add("of it mpstat", day["mpstat_bytes"] / 1e6, "", "")
     report.add("spool (kept 72 h)", day["spool_bytes"] / 1e6, "", "")
     report.add("SQLite rollups", day["database_bytes"] / 1e6, "", "")

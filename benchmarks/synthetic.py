@@ -71,7 +71,11 @@ class Host:
 
     def _shares(self, busy: float) -> dict[str, object]:
         shares = _cpu(busy)
-        return {name: shares[name] for name in shares if name.split("_")[0] in "user nice system iowait steal idle".split()}
+        return {
+            name: share
+            for name, share in shares.items()
+            if name.split("_")[0] in {"user", "nice", "system", "iowait", "steal", "idle"}
+        }
 
     def _iostat(self) -> list[dict[str, object]]:
         rate = self.random.lognormal(2, 2, (DEVICES, 4))

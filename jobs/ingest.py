@@ -13,7 +13,6 @@ from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
 from nomade_pipeline.ingest.partition import days_to_ingest
 
-
 _DATA = dg.AssetSelection.assets(*RAW_ASSETS, rollup_assets)
 _SUITES = dg.AssetSelection.checks(*SUITE_CHECKS)
 
@@ -29,7 +28,7 @@ close_day_job = dg.define_asset_job(
     "close_day",
     selection=_DATA | _SUITES,
     executor_def=dg.in_process_executor,
-    description="The last ingest of a day that is over: merges its hours into one file and runs the Great Expectations suites.",
+    description="The last ingest of a day that is over: its hours become one file, and the suites run on it.",
 )
 
 

@@ -122,6 +122,7 @@ def materialise(config: Config, config_path: Path) -> Materialised:
             instance=instance,
             partition_key=clock.today().isoformat(),
             tags={"nomade/unattended": "demo"},
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
             raise_on_error=False,
         )
     if not result.success:

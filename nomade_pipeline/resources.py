@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import warnings
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
 
-from nomade_pipeline.config.load import load_config
+from nomade_pipeline.config.load import ConfigError, environment_with
 from nomade_pipeline.config.settings import Config
+from nomade_pipeline.config.watch import ConfigWatcher
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.contract import Column, Table
 
@@ -37,8 +39,18 @@ IO_RETRY = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=60), warn_window=timedelta(minutes=35))
 
 
+@lru_cache(maxsize=8)
+def _watcher(config_path: str, variables: tuple[tuple[str, str], ...]) -> ConfigWatcher:
+    """Return the watcher of a configuration file, one a process, so that sensors keep the last good settings."""
+    del variables  # part of the key: another environment has another configuration
+    return ConfigWatcher(Path(config_path) if config_path else None, check_seconds=0.0)
+
+
 class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The configuration and the data folder; both are read anew at every use, so a change needs no restart.
+    """The configuration and the data folder; a changed file is followed without a restart.
+
+    Where a long-lived process (sensors) has read a good file before, a broken one changes nothing and
+    ``config_problem`` tells; a run, which has not, fails with file, line and key.
 
     Attributes:
         config_path: configuration file; empty searches the usual places.
@@ -49,12 +61,25 @@ class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     data_dir: str = ""
 
     def config(self) -> Config:
-        """Return the present configuration.
+        """Return the configuration in force.
 
         Raises:
-            ConfigError: the file is broken.
+            Failure: the file is broken; the message names file, line and key. Trying again is no use.
         """
-        return load_config(Path(self.config_path) if self.config_path else None)
+        try:
+            return self._watch().current()
+        except ConfigError as error:
+            raise dg.Failure(f"the configuration cannot be used: {error}", allow_retries=False) from error
+
+    def config_problem(self) -> str | None:
+        """Return why the present file is not in force; None when it is."""
+        return self._watch().problem
+
+    def _watch(self) -> ConfigWatcher:
+        variables = (
+            (name, value) for name, value in environment_with({}).items() if name.startswith(("NOMADE_", "HOME"))
+        )
+        return _watcher(self.config_path, tuple(sorted(variables)))
 
     def store(self) -> Store:
         """Return the stores of the data folder."""

@@ -14,8 +14,8 @@ from typing import Any, Iterable, Mapping, Optional
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import RetentionSettings
+from nomade_pipeline.store.files import LakeError
 from nomade_pipeline.store.home import Store
-from nomade_pipeline.store.lake import LakeError
 from nomade_pipeline.store.spool import SpoolError, SpoolFile, append_lines, spool_files
 from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
 from nomade_pipeline.tables.contract import Table

@@ -20,6 +20,9 @@ from nomade_pipeline.resources import NomadeResource
 )
 def late_data_sensor(context: dg.SensorEvaluationContext, nomade: NomadeResource) -> dg.SensorResult | dg.SkipReason:
     """Request each late day once per look; the cursor counts the looks that found any."""
+    problem = nomade.config_problem()
+    if problem is not None:
+        context.log.warning(problem)
     late = find_late_days(nomade.store(), clock.today())
     if not late:
         return dg.SkipReason("no late spool files")

@@ -99,7 +99,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.ingest.day import TooManyRefused
     from nomade_pipeline.retention import RetentionError
     from nomade_pipeline.store.database import DatabaseError
-    from nomade_pipeline.store.lake import LakeError
+    from nomade_pipeline.store.files import LakeError
     from nomade_pipeline.store.spool import SpoolError
     from nomade_pipeline.supervisor import SupervisorError
 

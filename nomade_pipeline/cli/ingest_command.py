@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Callable, Sequence
 
 import click
 
-from nomade_pipeline import clock
 from nomade_pipeline.cli.common import FINDING, FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import bad, echo_json, faint, note, printable, table, warn
 from nomade_pipeline.errors import NoData
@@ -102,7 +101,7 @@ def ingest(
         LakeError, DatabaseError, OSError: the stores cannot be written.
     """
     from nomade_pipeline.ingest.day import TooManyRefused, publish_day
-    from nomade_pipeline.ingest.partition import is_over
+    from nomade_pipeline.ingest.partition import close_if_over
     from nomade_pipeline.ingest.rollup import roll_up_day
 
     result = Result()
@@ -116,9 +115,7 @@ def ingest(
                 except TooManyRefused as error:
                     result.problems.append(str(error))
                     continue
-                if is_over(day, clock.now()):
-                    for cluster in store.lake.clusters(table_):
-                        store.lake.close_day(table_, cluster, day)
+                close_if_over(store, table_, day)
                 if report.rows or report.refused:
                     result.lines.append(
                         {

@@ -55,14 +55,6 @@ nodes_command = _later("nodes", "Show the nodes' states.", _JOBS, _JSON, example
 licenses_command = _later(
     "licenses", "Show licence servers.", "the licence collectors", _JSON, examples=("nomade licenses",)
 )
-backfill_command = _later(
-    "backfill",
-    "Import the history that accounting keeps.",
-    _JOBS,
-    click.option("--since", metavar="DATE", help="First UTC day."),
-    click.option("--until", metavar="DATE", help="Last UTC day."),
-    examples=("nomade backfill --since 2026-01-01",),
-)
 similarity_command = _later(
     "similarity",
     "Analyse how alike jobs are.",

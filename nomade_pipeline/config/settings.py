@@ -300,10 +300,11 @@ class DashboardSettings:
     port: int = key(8080, "Port to listen on.", consumer=DASHBOARD, minimum=1, maximum=65535)
 
 
-_RETENTION_TEST = "tests/unit/store/test_retention.py"
+_RETENTION_TEST = "tests/unit/test_retention.py"
+_SHELL_TEST = "tests/shell/test_settings_in_dagster.py"
 
 
-def _kept(default: int, effect: str, test: str = "") -> Any:
+def _kept(default: int, effect: str, test: str) -> Any:
     return key(default, f"{effect}; 0: for ever.", minimum=0, maximum=100000, test=test)
 
 
@@ -311,14 +312,36 @@ def _kept(default: int, effect: str, test: str = "") -> Any:
 class RetentionSettings:
     """`[retention]`: how long each kind of data is kept. Imported clusters go only by `nomade forget`."""
 
-    spool_hours: int = _kept(72, "Hours that a spool file stays after its hour is safely in the lake")
-    raw_days: int = _kept(400, "Days of raw tables in the lake, by ingest date")
-    hourly_days: int = _kept(120, "Days of hourly rollups")
-    daily_days: int = _kept(0, "Days of daily rollups")
-    collection_log_days: int = _kept(14, "Days of the log of collector runs in the database")
-    ledger_days: int = _kept(400, "Days of the data-quality ledger")
-    quarantine_days: int = _kept(90, "Days of quarantined lines")
-    dagster_runs_days: int = _kept(30, "Days of Dagster's own runs and events")
+    spool_hours: int = _kept(
+        72,
+        "Hours that a spool file stays after its hour is safely in the lake",
+        f"{_RETENTION_TEST}::test_ingested_spool_files_go_after_72_hours_and_not_before",
+    )
+    raw_days: int = _kept(
+        400,
+        "Days of raw tables in the lake, by ingest date",
+        f"{_RETENTION_TEST}::test_old_days_leave_the_lake_and_what_was_rolled_up_stays",
+    )
+    hourly_days: int = _kept(
+        120, "Days of hourly rollups", f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age"
+    )
+    daily_days: int = _kept(
+        0, "Days of daily rollups", f"{_RETENTION_TEST}::test_daily_rollups_go_by_their_key_and_leave_no_series_behind"
+    )
+    collection_log_days: int = _kept(
+        14,
+        "Days of the log of collector runs in the database",
+        f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age",
+    )
+    ledger_days: int = _kept(
+        400, "Days of the data-quality ledger", f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age"
+    )
+    quarantine_days: int = _kept(
+        90, "Days of quarantined lines", f"{_RETENTION_TEST}::test_old_days_of_the_quarantine_go"
+    )
+    dagster_runs_days: int = _kept(
+        30, "Days of Dagster's own runs and events", f"{_SHELL_TEST}::test_old_runs_of_dagster_go_and_young_ones_stay"
+    )
 
 
 @dataclass(frozen=True)
@@ -326,9 +349,18 @@ class PipelineSettings:
     """`[pipeline]`: the ingest."""
 
     quarantine_limit_percent: float = key(
-        5.0, "Share of a day's rows that may be quarantined before the old file is kept.", minimum=0, maximum=100
+        5.0,
+        "Share of an hour's rows that may be quarantined (20 always may) before nothing of it is published.",
+        minimum=0,
+        maximum=100,
+        test=f"{_SHELL_TEST}::test_the_quarantine_limit_decides_whether_an_hour_is_published",
     )
-    stale_after_minutes: int = key(30, "Age of the newest data above which the newest-data check fails.", minimum=1)
+    stale_after_minutes: int = key(
+        30,
+        "Age of the newest data above which the newest-data check fails.",
+        minimum=1,
+        test=f"{_SHELL_TEST}::test_the_age_of_stale_data_is_configured",
+    )
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from nomade_pipeline.tables import rollups as contracts
 from nomade_pipeline.tables.contract import Table
 
 # A torn line or a host with a wrong clock is quarantined and the day goes on; when a larger share is
-# refused the format has changed, and half-read data must not replace what is stored. Below this number a share says nothing: one torn line of a five-minute-old file is 20 %.
-MIN_REFUSED = 100
+# refused the format has changed, and half-read data must not replace what is stored. Below this number
+# a share says nothing: one torn line of a five-minute-old file is 20 %.
+MIN_REFUSED = 20
 
 
 class TooManyRefused(Exception):

@@ -56,7 +56,7 @@ def fill_partition(store: Store, config: Config, table: Table, day: date, *, ask
     report = publish_day(store, table, day, limit_percent=config.pipeline.quarantine_limit_percent)
     archived = publish_archive(store, config, table, day) if asked_by_person and day < now.date() else 0
     report.rows += archived
-    return PartitionReport(report, sampled, archived, closed=is_over(day, now) and _close(store, table, day))
+    return PartitionReport(report, sampled, archived, closed=close_if_over(store, table, day))
 
 
 def is_over(day: date, now: datetime) -> bool:
@@ -71,8 +71,10 @@ def days_to_ingest(now: datetime) -> list[date]:
     return [yesterday, today] if now < clock.start_of(today) + YESTERDAY_UNTIL else [today]
 
 
-def _close(store: Store, table: Table, day: date) -> bool:
-    """Close a day for every cluster; return whether there was anything to close."""
+def close_if_over(store: Store, table: Table, day: date) -> bool:
+    """Close a day that is over for every cluster; return whether there was anything to close."""
+    if not is_over(day, clock.now()):
+        return False
     closed = [store.lake.close_day(table, cluster, day) for cluster in store.lake.clusters(table)]
     return any(closed)
 

@@ -142,7 +142,10 @@ def history(
 
 
 def _hourly(database: Database, cluster: str, filesystem_id: str, start: datetime) -> dict[datetime, Point]:
-    """Return the means of the hours that are fully covered, each at the middle of its hour."""
+    """Return the means of the hours that are fully covered, each at the middle of its hour.
+
+    The middle is right to half an interval between two readings.
+    """
     rows = database.rows(
         "SELECT metric, hour, mean FROM hourly WHERE cluster = ? AND table_name = ? AND subject = ? AND hour >= ? "
         "AND seconds >= ? AND metric IN ('used_bytes', 'inodes_used') ORDER BY hour",

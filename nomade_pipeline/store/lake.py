@@ -17,12 +17,14 @@ import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Sequence
+from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import FORMS
-from nomade_pipeline.store.parquet import by_hour, content_hash, in_hour, read_parquet, winners, write_parquet
-from nomade_pipeline.store.schema import conform, polars_schema
+from nomade_pipeline.store.files import LakeError, TableFile, sync
+from nomade_pipeline.store.merge import Rows, Source, merged
+from nomade_pipeline.store.parquet import by_hour, content_hash, in_hour, winners
+from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.store.spool import is_folder_name
 from nomade_pipeline.tables.catalog import raw_table_named
 from nomade_pipeline.tables.contract import Table
@@ -39,10 +41,6 @@ READ_ATTEMPTS = 20
 
 # No publication takes an hour; what is older in the staging area was left by a crash.
 STALE_STAGING_SECONDS = 3600
-
-
-class LakeError(Exception):
-    """The lake cannot be read or written; the message says which file and what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +96,21 @@ class Lake:
         """Return the number of rows of a partition, from the files' footers."""
         for _ in range(READ_ATTEMPTS):
             try:
-                return sum(self._rows_of(table, path) for path in self._settled_files(table, cluster, day))
+                return sum(TableFile(table, path).count() for path in self._settled_files(table, cluster, day))
             except FileNotFoundError:
                 continue
         raise LakeError(f"{self.partition(table, cluster, day)} would not stand still")
 
     def newest(self, table: Table, cluster: str, day: date) -> datetime | None:
         """Return the newest sample time of a partition; None when it is empty."""
-        newest = self.read_day(table, cluster, day)["sample_time"].max()
-        return newest if isinstance(newest, datetime) else None
+        for _ in range(READ_ATTEMPTS):
+            paths = self._settled_files(table, cluster, day)
+            try:
+                times = [TableFile(table, path).newest() for path in paths]
+            except FileNotFoundError:
+                continue
+            return max((moment for moment in times if moment is not None), default=None)
+        raise LakeError(f"{self.partition(table, cluster, day)} would not stand still")
 
     def publish(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
         """Add rows to a partition; of readings with the same key the one received last stays.
@@ -137,23 +141,24 @@ class Lake:
         folder = self.partition(table, cluster, day)
         for hour, rows in by_hour(frame):
             path = folder / f"hour-{hour:%H}.parquet"
-            stored = self._read_file(table, path) if path.exists() else None
-            merged = winners(table, [rows] if stored is None else [stored, rows])
-            self._write_file(table, merged, path)
-            added += merged.height - (0 if stored is None else stored.height)
-            hours[hour] = (content_hash(merged), merged.height)
-        total = sum(self._rows_of(table, path) for path in _parquet_files(folder))
+            stored = TableFile(table, path).read() if path.exists() else None
+            joined = winners(table, [rows] if stored is None else [stored, rows])
+            hours[hour] = self._put(table, [joined], path)
+            added += joined.height - (0 if stored is None else stored.height)
+        total = sum(TableFile(table, path).count() for path in _parquet_files(folder))
         return Published(total, added, hours)
 
     def _publish_closed(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
         """Rewrite the day's one file beside the old one and swap the folders."""
-        stored = self._read_file(table, self.partition(table, cluster, day) / DAY_FILE)
-        merged = winners(table, [stored, frame])
-        if content_hash(merged) != content_hash(stored):
-            self._swap_day(table, cluster, day, merged)
-        touched = {hour for hour, _ in by_hour(frame)}
-        hours = {hour: (content_hash(rows), rows.height) for hour, rows in by_hour(merged) if hour in touched}
-        return Published(merged.height, merged.height - stored.height, hours)
+        path = self.partition(table, cluster, day) / DAY_FILE
+        stored = TableFile(table, path)
+        before = stored.count()
+        rows = self._swap_day(table, cluster, day, [stored, Rows(frame)], unless=stored.content_hash())
+        hours: dict[datetime, tuple[str, int]] = {}
+        for hour, _ in by_hour(frame):
+            held = stored.read(keep=in_hour(hour)).sort(table.key)
+            hours[hour] = (content_hash(held), held.height)
+        return Published(rows, rows - before, hours)
 
     def close_day(self, table: Table, cluster: str, day: date) -> bool:
         """Merge the hours of a day into one file; return False when there was nothing to do.
@@ -165,25 +170,38 @@ class Lake:
             parts = _parquet_files(self.partition(table, cluster, day))
             if not parts or parts[0].name == DAY_FILE:
                 return False
-            merged = winners(table, [self._read_file(table, part) for part in parts])
-            self._swap_day(table, cluster, day, merged)
+            self._swap_day(table, cluster, day, [TableFile(table, part) for part in parts])
             return True
 
-    def _swap_day(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> None:
-        """Put a folder with one file in the place of the day's folder."""
+    def _swap_day(
+        self, table: Table, cluster: str, day: date, sources: Sequence[Source], *, unless: str | None = None
+    ) -> int:
+        """Put a folder with one file of all sources in the place of the day's folder; return its rows.
+
+        Args:
+            table: the contract.
+            cluster: the cluster.
+            day: the UTC day.
+            sources: what the file is made of.
+            unless: content hash with which the folder stays as it is.
+        """
         folder = self.partition(table, cluster, day)
         staging = self._scratch()
-        self._write_file(table, frame, staging / DAY_FILE)
+        digest, rows = self._put(table, merged(table, sources), staging / DAY_FILE)
+        if digest == unless:
+            shutil.rmtree(staging)
+            return rows
         trash = self.root / ".trash" / "@".join((table.name, cluster, day.isoformat(), uuid.uuid4().hex))
         try:
             trash.parent.mkdir(parents=True, exist_ok=True)
             with self._folders(table, cluster, fcntl.LOCK_EX):
                 folder.rename(trash)
                 staging.rename(folder)
-            _sync(folder.parent)
+            sync(folder.parent)
             shutil.rmtree(trash)
         except OSError as error:
             raise LakeError(f"cannot replace {folder}: {error.strerror or error}") from error
+        return rows
 
     def _recover(self, table: Table, cluster: str, day: date) -> None:
         """Finish a swap that a crash cut off between its two renames; the lock is held."""
@@ -228,7 +246,8 @@ class Lake:
 
         Args:
             table: the contract; columns that a stored file lacks are null.
-            start, end: half-open interval, UTC.
+            start: beginning of the half-open interval, UTC.
+            end: its end.
             clusters: only these; None for all.
             columns: only these; None for all.
 
@@ -259,60 +278,37 @@ class Lake:
         empty = pl.DataFrame(schema=polars_schema(table))
         for _ in range(READ_ATTEMPTS):
             paths = self._settled_files(table, cluster, day)
+            keep = None if hour is None else in_hour(hour)
             if hour is not None:
                 paths = [path for path in paths if path.name in (DAY_FILE, f"hour-{hour:%H}.parquet")]
             try:
-                frames = [self._read_file(table, path) for path in paths]
+                frames = [TableFile(table, path).read(keep=keep) for path in paths]
             except FileNotFoundError:
                 continue
-            rows = pl.concat([empty, *frames])
-            if hour is not None:
-                rows = rows.filter(in_hour(hour))
-            return rows.sort(table.key)
+            return pl.concat([empty, *frames]).sort(table.key)
         raise LakeError(f"{folder} was replaced {READ_ATTEMPTS} times during one read; is a publication looping?")
 
-    def _read_file(self, table: Table, path: Path) -> polars.DataFrame:
-        """Read one file with one open, in the contract's schema."""
-        import polars as pl
-        import pyarrow as pa
+    def _put(self, table: Table, frames: Iterable[polars.DataFrame], path: Path) -> tuple[str, int]:
+        """Write one file under a temporary name, read it back, and put it in its place.
 
-        data = path.read_bytes()
+        Returns:
+            The content hash and the number of rows.
+        """
+        staging = TableFile(table, self._scratch())
         try:
-            return conform(read_parquet(data), table)
-        except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
-            raise _unreadable(table, path, error) from error
-        except pl.exceptions.PanicException as error:
-            # Polars panics on a damaged schema; that is no Exception, and would end the whole process.
-            raise _unreadable(table, path, error) from None
-
-    def _rows_of(self, table: Table, path: Path) -> int:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            return int(pq.read_metadata(path).num_rows)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise _unreadable(table, path, error) from error
-
-    def _write_file(self, table: Table, frame: polars.DataFrame, path: Path) -> None:
-        """Write one file under a temporary name, read it back, and put it in its place."""
-        staging = self._scratch()
-        try:
-            staging.parent.mkdir(parents=True, exist_ok=True)
-            write_parquet(table, frame, staging)
-            _sync(staging)
-            if content_hash(self._read_file(table, staging)) != content_hash(frame):
+            staging.path.parent.mkdir(parents=True, exist_ok=True)
+            written = staging.write(frames)
+            if staging.content_hash() != written[0]:
                 raise LakeError(f"{path} does not read back as written; is the disk faulty?")
             path.parent.mkdir(parents=True, exist_ok=True)
-            staging.replace(path)
-            _sync(path.parent)
+            staging.path.replace(path)
+            sync(path.parent)
         except OSError as error:
             raise LakeError(f"cannot write {path}: {error.strerror or error}") from error
         finally:
             with contextlib.suppress(OSError):
-                staging.unlink(missing_ok=True)
+                staging.path.unlink(missing_ok=True)
+        return written
 
     def _scratch(self) -> Path:
         return self.root / ".staging" / uuid.uuid4().hex
@@ -364,19 +360,6 @@ class Lake:
             doomed.parent.mkdir(parents=True, exist_ok=True)
             self.partition(table, cluster, day).rename(doomed)
             shutil.rmtree(doomed)
-
-
-def _unreadable(table: Table, path: Path, error: BaseException) -> LakeError:
-    return LakeError(f"{path} cannot be read as table {table.name}: {error}; move it away and ingest the day again")
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file or the names in a folder are on the disk: the spool is deleted one day."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parquet_files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Sequence
 
 from nomade_pipeline.store.schema import arrow_schema
 from nomade_pipeline.tables.contract import Table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-# A fixed size makes files deterministic; 128k rows keep a row group of the widest table near 10 MB.
+# Frozen: bytes and content hashes depend on it. A row group of the widest table is near 10 MB.
 ROW_GROUP_ROWS = 131_072
 COMPRESSION_LEVEL = 9
 
@@ -40,10 +40,32 @@ def winners(table: Table, frames: Sequence[polars.DataFrame]) -> polars.DataFram
 
 def content_hash(frame: polars.DataFrame) -> str:
     """Return a hash of the rows' values in their order, the same under every library version."""
+    digest = ContentHash()
+    for chunk in frame.iter_slices(ROW_GROUP_ROWS):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+class ContentHash:
+    """The hash of rows that come in slices of ``ROW_GROUP_ROWS``, the last one shorter."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def update(self, chunk: polars.DataFrame) -> None:
+        """Add the next slice."""
+        self._digest.update(_chunk_digest(chunk))
+
+    def hexdigest(self) -> str:
+        """Return the hash of all slices so far."""
+        return self._digest.hexdigest()
+
+
+def _chunk_digest(chunk: polars.DataFrame) -> bytes:
     import pyarrow.compute as pc
 
     digest = hashlib.sha256()
-    content: pyarrow.Table = frame.to_arrow(compat_level=_oldest_format())
+    content: pyarrow.Table = chunk.to_arrow(compat_level=_oldest_format())
     for name in content.column_names:
         column = content[name].combine_chunks()
         digest.update(f"{name}:{column.type}:{len(column)};".encode())
@@ -57,7 +79,7 @@ def content_hash(frame: polars.DataFrame) -> str:
             digest.update("".join(texts.to_pylist()).encode())
         else:
             digest.update(_numbers(column).tobytes())
-    return digest.hexdigest()
+    return digest.digest()
 
 
 def _numbers(column: pyarrow.Array) -> Any:
@@ -78,28 +100,54 @@ def _oldest_format() -> polars.CompatLevel:
     return pl.CompatLevel.oldest()
 
 
-def write_parquet(table: Table, frame: polars.DataFrame, path: Path) -> None:
-    """Write rows, sorted by key, as one deterministic Parquet file with the contract's schema."""
+def write_chunks(table: Table, chunks: Iterable[polars.DataFrame], path: Path) -> tuple[str, int]:
+    """Write rows, sorted by key, as one deterministic Parquet file with the contract's schema.
+
+    Args:
+        table: the contract.
+        chunks: the rows in slices of ``ROW_GROUP_ROWS``, the last one shorter; each is a row group.
+        path: the file.
+
+    Returns:
+        The content hash and the number of rows.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = arrow_schema(table)
-    content = frame.select(table.column_names).to_arrow(compat_level=_oldest_format())
-    columns = [column.cast(field.type) for column, field in zip(content.columns, schema, strict=True)]
-    pq.write_table(
-        pa.Table.from_arrays(columns, schema=schema),
-        path,
-        compression="zstd",
-        compression_level=COMPRESSION_LEVEL,
-        row_group_size=ROW_GROUP_ROWS,
-        write_page_checksum=True,
-    )
+    digest, rows = ContentHash(), 0
+    options = {"compression": "zstd", "compression_level": COMPRESSION_LEVEL, "write_page_checksum": True}
+    with pq.ParquetWriter(path, schema, **options) as writer:
+        for chunk in chunks:
+            ordered = chunk.select(table.column_names)
+            content = ordered.to_arrow(compat_level=_oldest_format())
+            columns = [column.cast(field.type) for column, field in zip(content.columns, schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), row_group_size=ROW_GROUP_ROWS)
+            digest.update(ordered)
+            rows += chunk.height
+    return digest.hexdigest(), rows
+
+
+def write_parquet(table: Table, frame: polars.DataFrame, path: Path) -> tuple[str, int]:
+    """Write a frame, sorted by key; see `write_chunks`."""
+    return write_chunks(table, frame.iter_slices(ROW_GROUP_ROWS), path)
 
 
 def read_parquet(data: bytes) -> polars.DataFrame:
-    """Return the rows of a Parquet file from its bytes, after checking its pages' checksums.
+    """Return all rows of a Parquet file from its bytes; see `read_chunks`."""
+    import polars as pl
+
+    return pl.concat(read_chunks(data))
+
+
+def read_chunks(data: bytes, hosts: tuple[str, str] | None = None) -> Iterator[polars.DataFrame]:
+    """Yield the row groups of a Parquet file after checking their pages' checksums; at least one frame.
 
     Arrow reads it: Polars checks no sums, and panics on some damaged files.
+
+    Args:
+        data: the file's bytes.
+        hosts: first and last host of interest; row groups that cannot hold any are passed over.
 
     Raises:
         pyarrow.ArrowException, OSError, ValueError: the file is damaged.
@@ -108,8 +156,57 @@ def read_parquet(data: bytes) -> polars.DataFrame:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    content = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
-    return pl.DataFrame(pl.from_arrow(content))
+    with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
+        wanted = [index for index in range(file.num_row_groups) if _may_hold(file.metadata.row_group(index), hosts)]
+        for index in wanted:
+            yield pl.DataFrame(pl.from_arrow(file.read_row_group(index)))
+        if not wanted:
+            yield pl.DataFrame(pl.from_arrow(file.schema_arrow.empty_table()))
+
+
+def _may_hold(group: Any, hosts: tuple[str, str] | None) -> bool:
+    """Whether a row group may hold rows of a range of hosts, by its statistics."""
+    if hosts is None:
+        return True
+    columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
+    statistics = columns["host"].statistics if "host" in columns else None
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(statistics.min <= hosts[1] and statistics.max >= hosts[0])
+
+
+def newest_time(path: Path) -> datetime | None:
+    """Return the newest sample time of a Parquet file from its footer; None when it is empty.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError: the file is damaged.
+    """
+    import pyarrow.parquet as pq
+
+    newest: datetime | None = None
+    metadata = pq.read_metadata(path)
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            if column.path_in_schema == "sample_time" and column.statistics is not None:
+                latest = column.statistics.max
+                newest = latest if newest is None else max(newest, latest)
+    return newest
+
+
+def resliced(frames: Iterable[polars.DataFrame]) -> Iterator[polars.DataFrame]:
+    """Turn frames of any length into slices of ``ROW_GROUP_ROWS``; of nothing, none."""
+    import polars as pl
+
+    waiting: polars.DataFrame | None = None
+    for frame in frames:
+        waiting = frame if waiting is None else pl.concat([waiting, frame])
+        while waiting.height >= ROW_GROUP_ROWS:
+            yield waiting.head(ROW_GROUP_ROWS)
+            waiting = waiting.slice(ROW_GROUP_ROWS)
+    if waiting is not None and waiting.height:
+        yield waiting
 
 
 def by_hour(frame: polars.DataFrame) -> list[tuple[datetime, polars.DataFrame]]:

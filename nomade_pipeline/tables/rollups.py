@@ -6,8 +6,12 @@ from nomade_pipeline.tables.contract import CLUSTER, ROLLUP, Column, Table
 from nomade_pipeline.tables.operations import COLLECTION_LOG as RAW_COLLECTION_LOG
 
 TABLE_NAME = Column("table_name", "text", "Raw table that the values come from.")
-SERIES_HOST = Column("host", "text", "Host of the series; empty when several hosts see the same thing (a network file system).")
-SUBJECT = Column("subject", "text", "What was measured within the host: device, CPU, mount, GPU; empty for the host itself.")
+SERIES_HOST = Column(
+    "host", "text", "Host of the series; empty when several hosts see the same thing (a network file system)."
+)
+SUBJECT = Column(
+    "subject", "text", "What was measured within the host: device, CPU, mount, GPU; empty for the host itself."
+)
 
 SERIES = Table(
     "series",
@@ -28,7 +32,11 @@ _AGGREGATES = (
     Column("count", "int64", "Readings with a value.", "count", minimum=1),
     Column("seconds", "float64", "Time that these readings cover.", "seconds", minimum=0),
     Column("sum", "float64", "Sum of the values."),
-    Column("integral", "float64", "Sum of value times interval; divided by seconds it is the time-weighted mean, for a rate it is the total."),
+    Column(
+        "integral",
+        "float64",
+        "Sum of value times interval; divided by seconds it is the time-weighted mean, for a rate it is the total.",
+    ),
     Column("min", "float64", "Smallest value."),
     Column("max", "float64", "Largest value."),
     Column("last", "float64", "Value of the newest reading."),
@@ -82,12 +90,20 @@ LEDGER = Table(
         Column("host", "text", "Host."),
         Column("collector", "text", "Collector."),
         Column("hour", "time", "Beginning of the UTC hour.", "UTC"),
-        Column("expected", "int64", "Readings expected from its interval since it was first seen; 0 while it is skipped.", "count", minimum=0),
+        Column(
+            "expected",
+            "int64",
+            "Readings expected from its interval since it was first seen; 0 while it is skipped.",
+            "count",
+            minimum=0,
+        ),
         Column("received", "int64", "Successful runs received.", "count", minimum=0),
         Column("failed", "int64", "Runs that failed.", "count", minimum=0),
         Column("skipped", "int64", "Runs skipped because there is nothing to collect.", "count", minimum=0),
         Column("rows", "int64", "Rows received.", "count", minimum=0),
-        Column("quarantined", "int64", "Lines and rows refused, by the collector or by the ingest.", "count", minimum=0),
+        Column(
+            "quarantined", "int64", "Lines and rows refused, by the collector or by the ingest.", "count", minimum=0
+        ),
         Column("reasons", "text", "JSON object: reason to count, for failures, skips and refusals."),
     ),
     key=("cluster", "host", "collector", "hour"),

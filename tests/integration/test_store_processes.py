@@ -292,6 +292,61 @@ def test_a_reader_under_continuous_publication_and_closing_sees_whole_snapshots_
     assert seen > 1
 
 
+# Stops between the two renames of a swap until the reader has listed the days, or a second has passed.
+SLOW_SWAP = """
+import sys, time
+from pathlib import Path
+from support.rows import CLUSTER, DAY, cpu_rows, frame_of
+from nomade_pipeline.store.lake import Lake
+from nomade_pipeline.tables.system import IOSTAT_CPU
+lake, between, listed = Lake(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
+
+def hook(event, arguments):
+    if event == "os.rename" and ".staging" in str(arguments[0]) and str(arguments[1]).endswith(DAY.isoformat()):
+        between.touch()
+        end = time.monotonic() + 1
+        while not listed.exists() and time.monotonic() < end:
+            time.sleep(0.001)
+
+sys.addaudithook(hook)
+lake.publish(IOSTAT_CPU, CLUSTER, DAY, frame_of(IOSTAT_CPU, cpu_rows([2])))
+"""
+
+# Reads while the swap stands still, and gives it time to end between listing the days and the trash.
+SLOW_READER = """
+import sys, time
+from datetime import timedelta
+from pathlib import Path
+from support.rows import T0
+from nomade_pipeline.store.lake import Lake
+from nomade_pipeline.tables.system import IOSTAT_CPU
+lake, between, listed = Lake(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3])
+lake.read(IOSTAT_CPU, T0, T0 + timedelta(days=1))
+
+def hook(event, arguments):
+    if event == "os.listdir" and str(arguments[0]).endswith(".trash"):
+        listed.touch()
+        time.sleep(0.3)
+
+sys.addaudithook(hook)
+print("ready", flush=True)
+while not between.exists():
+    time.sleep(0.001)
+print(lake.read(IOSTAT_CPU, T0, T0 + timedelta(days=1)).height)
+"""
+
+
+def test_a_reader_that_comes_between_the_two_renames_of_a_swap_sees_the_day(tmp_path):
+    lake, signals = Lake(tmp_path / "lake"), (tmp_path / "between", tmp_path / "listed")
+    lake.publish(IOSTAT_CPU, CLUSTER, DAY, frame_of(IOSTAT_CPU, cpu_rows([0, 1])))
+    lake.close_day(IOSTAT_CPU, CLUSTER, DAY)
+    with child(SLOW_READER, lake.root, *signals, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout.readline() == "ready\n"
+        assert run(SLOW_SWAP, lake.root, *signals).returncode == 0
+        assert reader.communicate(timeout=30)[0] in ("2\n", "3\n")
+    assert signals[0].exists()
+
+
 # Runs a publication in forked processes; each is killed before another of its changes to the file system.
 CRASHER = """
 import os, shutil, signal, sys

@@ -27,16 +27,25 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(environment, with_pip=False, symlinks=True)
     (packages,) = environment.glob("lib/python3*/site-packages")
     (wheel,) = folder.glob("*.whl")
-    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--no-deps", "--quiet"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(environment / "bin" / "python"),
+        "install",
+        "--no-deps",
+        "--quiet",
+    ]
     subprocess.run([*pip, str(wheel)], check=True)
     borrowed = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     return environment
 
 
-def run(installed: Path, folder: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "NOMADE_GENERAL__DATA_DIR": str(folder / "data")}
-    return subprocess.run(arguments, cwd=folder, env=env, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+    return subprocess.run(arguments, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_wheel_holds_the_package_and_the_dagster_shell_and_no_tests(installed: Path) -> None:

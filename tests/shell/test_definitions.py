@@ -40,7 +40,8 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
             for schedule in repository.schedule_defs
         },
         "sensors": {
-            sensor.name: (sensor.minimum_interval_seconds, sensor.default_status.value) for sensor in repository.sensor_defs
+            sensor.name: (sensor.minimum_interval_seconds, sensor.default_status.value)
+            for sensor in repository.sensor_defs
         },
     }
 

@@ -141,7 +141,9 @@ def test_too_many_refused_rows_fail_the_run_keep_the_old_file_and_leave_the_rest
     assert rows_of(result, "raw/vmstat") == 4
     with clock.set_to(T0 + timedelta(minutes=7)):
         assert run(folder, "roll_up").success
-    counts = Store.at(folder).rollups.rows("SELECT count FROM hourly WHERE table_name = 'vmstat' AND metric = 'free_bytes'")
+    counts = Store.at(folder).rollups.rows(
+        "SELECT count FROM hourly WHERE table_name = 'vmstat' AND metric = 'free_bytes'"
+    )
     assert counts == [{"count": 4}], "the rollups of the other tables go on"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -25,7 +25,7 @@ def requested(schedule: str, moment: datetime) -> list[str | None]:
 
 
 def at(hour: int, minute: int) -> datetime:
-    return datetime(2026, 3, 5, hour, minute, tzinfo=timezone.utc)
+    return datetime(2026, 3, 5, hour, minute, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rows import CLUSTER, HOST, T0, at, cpu_rows, frame_of, row_of
 
@@ -51,6 +51,7 @@ samples = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(samples)
 def test_aggregates_are_those_of_a_naive_computation(drawn):
     rows = [

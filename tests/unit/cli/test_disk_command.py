@@ -41,7 +41,7 @@ def test_a_long_window_is_read_from_hourly_means_and_gives_the_same_rate(empty: 
     with clock.set_to(end):
         long, short = (nomade("disk", "/", "--hours", hours, "--json", root=empty).json for hours in ("75.5", "48"))
     assert long["readings"] < 90
-    assert long["rate_bytes_per_day"] == pytest.approx(1440 * 10**6, rel=0.002)
+    assert long["rate_bytes_per_day"] == pytest.approx(1440 * 10**6, rel=0.004)
     assert short["rate_bytes_per_day"] == pytest.approx(1440 * 10**6, rel=1e-9)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.needs import REPOSITORY
-from support.rows import data_of, reading_of, spool
+from support.rows import reading_of, spool
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config, GeneralSettings
@@ -20,7 +20,7 @@ from nomade_pipeline.tables.system import DISK, IOSTAT, MPSTAT, MPSTAT_SUMMARY, 
 
 DAY = date(2026, 11, 22)
 RECORDED = (REPOSITORY / "tests/fixtures/sadf/restart.json").read_text()
-NEXT_DAY = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
+NEXT_DAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def archive_probe() -> ReplayProbe:
@@ -50,7 +50,7 @@ def test_a_past_day_without_agent_is_filled_from_the_archive(tmp_path: Path, con
 
 def test_an_hour_with_agent_rows_of_this_host_is_left_alone(tmp_path: Path, config: Config) -> None:
     store = Store.at(tmp_path)
-    agent_hour = datetime(2026, 11, 22, 5, 30, tzinfo=timezone.utc)
+    agent_hour = datetime(2026, 11, 22, 5, 30, tzinfo=UTC)
     spool(store.spool, reading_of(VMSTAT, agent_hour))
     with clock.set_to(NEXT_DAY):
         publish_day(store, VMSTAT, DAY)
@@ -62,7 +62,7 @@ def test_an_hour_with_agent_rows_of_this_host_is_left_alone(tmp_path: Path, conf
 
 def test_an_hour_with_rows_of_another_host_only_is_filled(tmp_path: Path, config: Config) -> None:
     store = Store.at(tmp_path)
-    spool(store.spool, reading_of(VMSTAT, datetime(2026, 11, 22, 5, 30, tzinfo=timezone.utc)), host="node2")
+    spool(store.spool, reading_of(VMSTAT, datetime(2026, 11, 22, 5, 30, tzinfo=UTC)), host="node2")
     with clock.set_to(NEXT_DAY):
         publish_day(store, VMSTAT, DAY)
         assert publish_archive(store, config, VMSTAT, DAY, archive_probe()) > 0

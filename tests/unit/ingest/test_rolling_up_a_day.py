@@ -129,7 +129,7 @@ def test_a_corrected_reading_replaces_its_aggregate(store):
     assert [(row["count"], row["sum"], row["last"]) for row in hourly(store)] == [(1, 5.0, 5.0)]
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(
     st.lists(st.tuples(st.integers(0, 239), st.integers(0, 10_000)), min_size=1, max_size=20, unique_by=lambda s: s[0]),
     st.data(),

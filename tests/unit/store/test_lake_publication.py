@@ -87,6 +87,7 @@ drawn_rows = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(drawn_rows, st.randoms(use_true_random=False))
 def test_the_winners_of_any_rows_do_not_depend_on_their_order(drawn, random):
     rows = rows_drawn(drawn)
@@ -102,7 +103,7 @@ def test_the_winners_of_any_rows_do_not_depend_on_their_order(drawn, random):
     assert {row[:-2]: row[-2:] for row in wanted.select(*IOSTAT.key, "received_time", "queue_length").rows()} == best
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(drawn_rows, st.randoms(use_true_random=False), st.booleans())
 def test_any_partition_of_rows_in_any_order_gives_byte_identical_files(tmp_path_factory, drawn, random, closes):
     rows = rows_drawn(drawn)
@@ -272,3 +273,25 @@ def test_the_files_lie_where_hive_readers_look(lake):
     publish(lake, cpu_rows([1]))
     files = list(digests(lake))
     assert files == [str(Path("raw/iostat_cpu") / f"cluster={CLUSTER}" / "date=2026-03-05" / "hour-10.parquet")]
+
+
+def test_a_day_merged_a_few_hosts_at_a_time_is_the_one_merged_at_once(tmp_path, monkeypatch):
+    """Large days are merged by ranges of hosts and written in several row groups; nobody may see that."""
+    hosts = [f"node{number}" for number in range(12)]
+    rows = [row for host in hosts for row in cpu_rows(range(0, 180, 20), host=host)]
+    late = [
+        row for host in hosts[3:7] for row in cpu_rows([5, 20], host=host, received_time=at(250), user_percent=99.0)
+    ]
+    lakes = []
+    for name, merge_rows, group_rows in (("at once", 10**6, 10**5), ("in parts", 20, 7)):
+        monkeypatch.setattr("nomade_pipeline.store.merge.MERGE_ROWS", merge_rows)
+        monkeypatch.setattr("nomade_pipeline.store.parquet.ROW_GROUP_ROWS", group_rows)
+        lake = Lake(tmp_path / name)
+        publish(lake, rows)
+        lake.close_day(IOSTAT_CPU, CLUSTER, DAY)
+        published = publish(lake, late)
+        lakes.append((stored(lake), published))
+    assert lakes[0][0].equals(lakes[1][0])
+    assert (lakes[0][1].rows, lakes[0][1].added) == (lakes[1][1].rows, lakes[1][1].added)
+    assert lakes[0][0].height == len(rows) + 4
+    assert lakes[0][0].filter(user_percent=99.0).height == 8

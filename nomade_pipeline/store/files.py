@@ -1,0 +1,125 @@
+"""One Parquet file of a raw table: read whole or in part with one open, written whole, never trusted blindly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterable, Iterator
+
+from nomade_pipeline.store.merge import HostRange, counted
+from nomade_pipeline.store.parquet import ContentHash, newest_time, read_chunks, resliced, write_chunks
+from nomade_pipeline.store.schema import conform
+from nomade_pipeline.tables.contract import Table
+
+if TYPE_CHECKING:
+    import polars
+
+
+class LakeError(Exception):
+    """The lake cannot be read or written; the message says which file and what to do."""
+
+
+class TableFile:
+    """A file of a raw table. Reading raises LakeError when it is damaged, FileNotFoundError when it has gone.
+
+    Args:
+        table: the contract; older files lack columns, which are then null.
+        path: the file.
+    """
+
+    def __init__(self, table: Table, path: Path) -> None:
+        self.table = table
+        self.path = path
+
+    def read(self, *, keep: polars.Expr | None = None, hosts: HostRange | None = None) -> polars.DataFrame:
+        """Return all rows, or those that fulfil a condition, in the contract's schema.
+
+        Args:
+            keep: the condition.
+            hosts: a range of hosts that the condition implies; spares the decoding of the others.
+        """
+        import polars as pl
+
+        chunks = self._chunks(hosts)
+        return pl.concat([chunk if keep is None else chunk.filter(keep) for chunk in chunks])
+
+    def count(self) -> int:
+        """Return the number of rows, from the footer."""
+        import pyarrow.parquet as pq
+
+        with self._readable():
+            return int(pq.read_metadata(self.path).num_rows)
+
+    def newest(self) -> datetime | None:
+        """Return the newest sample time, from the footer; None when there are no rows."""
+        with self._readable():
+            return newest_time(self.path)
+
+    def content_hash(self) -> str:
+        """Return the hash of the rows."""
+        digest = ContentHash()
+        for chunk in self._chunks():
+            if chunk.height:
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def hosts(self) -> Counter[str]:
+        """Return the number of rows of each host."""
+        return sum((counted(chunk) for chunk in self._chunks()), Counter())
+
+    def rows(self, hosts: HostRange) -> polars.DataFrame:
+        """Return the rows of a range of hosts; see `merge.Source`."""
+        import polars as pl
+
+        return self.read(keep=pl.col("host").is_between(pl.lit(hosts[0]), pl.lit(hosts[1])), hosts=hosts)
+
+    def write(self, frames: Iterable[polars.DataFrame]) -> tuple[str, int]:
+        """Write rows, sorted by key over all frames, and wait until they are on the disk.
+
+        Returns:
+            The content hash and the number of rows.
+
+        Raises:
+            OSError: the disk is full, or permission is missing.
+        """
+        written = write_chunks(self.table, resliced(frames), self.path)
+        sync(self.path)
+        return written
+
+    def _chunks(self, hosts: HostRange | None = None) -> Iterator[polars.DataFrame]:
+        data = self.path.read_bytes()
+        with self._readable():
+            for chunk in read_chunks(data, hosts):
+                yield conform(chunk, self.table)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn what damaged files raise into a LakeError."""
+        import polars as pl
+        import pyarrow as pa
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        except pl.exceptions.PanicException as error:
+            # Polars panics on a damaged schema; that is no Exception, and would end the whole process.
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: BaseException) -> LakeError:
+        advice = "move it away and ingest the day again"
+        return LakeError(f"{self.path} cannot be read as table {self.table.name}: {error}; {advice}")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk: the spool is deleted one day."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
