@@ -53,8 +53,8 @@ generated: $(STAMP)  ## Write the generated documents anew
 	$(BIN)/python -m nomade_pipeline.quality.dictionary > docs/data-dictionary.md
 	$(BIN)/python -m nomade_pipeline.config.document > docs/configuration-keys.md
 
-docs: $(STAMP)  ## Build the manual into docs/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: $(STAMP)  ## Build the manual into build/manual
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 agent: $(STAMP)  ## The agent as one file, dist/nomade-agent.pyz
 	$(BIN)/python scripts/build_agent.py dist/nomade-agent.pyz
@@ -63,4 +63,4 @@ wheel: $(STAMP)  ## The wheel, into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## Remove what the targets made
-	rm -rf $(VENV) dist build docs/site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache

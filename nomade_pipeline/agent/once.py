@@ -69,7 +69,7 @@ def store(config: Config, reports: Sequence[RunReport], writer: str = WRITER) ->
     """
     spool = SpoolWriter(config.paths.spool, config.general.cluster_name, config.general.host, writer)
     for report in reports:
-        for reading in (*report.readings, log_reading(report, writer)):
+        for reading in (*report.readings, log_reading(report, writer, report.seconds)):
             spool.append([reading])
     return sum(report.rows for report in reports)
 

@@ -66,8 +66,14 @@ class RunReport:
         }
 
 
-def log_reading(report: RunReport, writer: str) -> Reading:
-    """Return the row of the collection log that tells of a run."""
+def log_reading(report: RunReport, writer: str, interval: float) -> Reading:
+    """Return the row of the collection log that tells of a run.
+
+    Args:
+        report: the run.
+        writer: who ran it.
+        interval: seconds between its runs, however long this one took; the ledger counts by it.
+    """
     row = {
         **report.to_dict(),
         "writer": writer,
@@ -75,7 +81,7 @@ def log_reading(report: RunReport, writer: str) -> Reading:
         "seconds": report.seconds,
         "agent_version": __version__,
     }
-    return Reading(COLLECTION_LOG.name, (row,), report.ended_time, report.seconds)
+    return Reading(COLLECTION_LOG.name, (row,), report.ended_time, float(interval))
 
 
 @dataclass(frozen=True)

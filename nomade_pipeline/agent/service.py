@@ -151,7 +151,7 @@ class Agent:
             if not enabled:
                 self._pause(seen, interval)
             elif (step.wait == 0.0 or self._pause(seen, step.wait)) and step.measure:
-                self._run(collector, pace, config, spool, step.measure)
+                self._run(collector, pace, config, spool, step.measure, interval)
 
     def _pause(self, seen: int, seconds: float) -> bool:
         """Let time pass; False when the configuration changed or the agent stops in the meantime."""
@@ -160,7 +160,9 @@ class Agent:
                 lambda: self._generation != seen or self._probe.stopping.is_set(), seconds
             )
 
-    def _run(self, collector: Collector, pace: Pace, config: Config, spool: SpoolWriter, seconds: int) -> None:
+    def _run(
+        self, collector: Collector, pace: Pace, config: Config, spool: SpoolWriter, seconds: int, interval: int
+    ) -> None:
         """Run a collector once and pass on what it gave; an interrupted run leaves no trace."""
         try:
             report = run_collector(collector, self._probe, settings_of(config, collector), seconds)
@@ -168,7 +170,7 @@ class Agent:
             return
         pace.after(report.outcome, clock.monotonic())
         self.states[collector.name].note(report, clock.monotonic())
-        self.delivery.add(spool, (*report.readings, log_reading(report, WRITER)))
+        self.delivery.add(spool, (*report.readings, log_reading(report, WRITER, interval)))
         with self._arrived:
             self._finished.append(report)
             self._fresh = True
@@ -248,7 +250,7 @@ class Agent:
             category="storage",
             message=f"{lost} readings were given up while the spool could not be written",
         )
-        reading = log_reading(report, WRITER)
+        reading = log_reading(report, WRITER, 0.0)
         self.delivery.add(self._spool, (Reading(COLLECTION_LOG.name, reading.rows, now, 0.0),))
         self.delivery.flush()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -84,17 +85,22 @@ def find_config(path: Optional[Path], environment: Mapping[str, str]) -> Optiona
         if not _is_file(file):
             raise ConfigError((f"{file}: no such file (named by {by})",))
         return file
-    searched = (Path(FILE_NAME), _home(environment) / ".config" / "nomade" / FILE_NAME, SYSTEM_FOLDER / FILE_NAME)
-    return next((file for file in searched if _is_file(file)), None)
+    return next((file for file in _searched(_home(environment), SYSTEM_FOLDER) if _is_file(file)), None)
+
+
+@lru_cache(maxsize=8)
+def _searched(home: str, system: Path) -> Tuple[Path, ...]:
+    """Return the usual places; kept, because an agent looks every minute (see `LiveProbe`)."""
+    return Path(FILE_NAME), Path(home) / ".config" / "nomade" / FILE_NAME, system / FILE_NAME
 
 
 def _is_file(path: Path) -> bool:
     # Unlike Path.is_file this says no, and does not raise, where a folder above may not be searched.
-    return os.path.isfile(path)  # noqa: PTH113
+    return os.path.isfile(path)
 
 
-def _home(environment: Mapping[str, str]) -> Path:
-    return Path(environment["HOME"]) if environment.get("HOME") else Path("~").expanduser()
+def _home(environment: Mapping[str, str]) -> str:
+    return environment.get("HOME") or os.path.expanduser("~")
 
 
 def _read(source: Path) -> str:
@@ -167,7 +173,7 @@ def _derive(config: Config, tree: Dict[str, Any], environment: Mapping[str, str]
     data_dir = general.data_dir
     home = _home(environment)
     if "data_dir" not in _general(tree) and not _can_write(Path(data_dir)):
-        data_dir = str(home / ".local" / "share" / "nomade")
+        data_dir = os.path.join(home, ".local", "share", "nomade")
     if data_dir == "~" or data_dir.startswith("~/"):
         data_dir = str(home) + data_dir[1:]
     return replace(config, general=replace(general, host=host, data_dir=data_dir)), problems

@@ -9,7 +9,7 @@ from typing import Any
 
 from nomade_pipeline import clock
 from nomade_pipeline.analysis.aggregate import exact_rows, hourly_aggregates, latest_rows
-from nomade_pipeline.quality.ledger import Place, Source, ledger_rows, merge_sources, sources_of
+from nomade_pipeline.quality.ledger import HOUR, Place, Source, ledger_rows, merge_sources, sources_of
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.rollups import day_bounds
 from nomade_pipeline.tables import rollups as contracts
@@ -73,7 +73,7 @@ def _roll_up_hour(store: Store, table: Table, cluster: str, hour: datetime, cont
 def _write_ledger(store: Store, day: date) -> None:
     """Write the day's ledger anew, after learning which collectors report."""
     now = clock.now()
-    runs = store.lake.read(COLLECTION_LOG, clock.start_of(day), clock.start_of(day + timedelta(days=1)))
+    runs = store.lake.read(COLLECTION_LOG, clock.start_of(day), clock.start_of(day + timedelta(days=1)) + HOUR)
     run_rows = runs.to_dicts()
     sources = _known_sources(store)
     for place, fresh in sources_of(run_rows).items():

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Iterable, Mapping, NamedTuple
 
 from nomade_pipeline import clock
+from nomade_pipeline.agent.pace import SKIPPED_SECONDS
 
 HOUR = timedelta(hours=1)
 
@@ -45,6 +46,7 @@ class Entry:
     skipped: int = 0
     rows: int = 0
     quarantined: int = 0
+    covered_seconds: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
 
 
@@ -75,19 +77,33 @@ def merge_sources(known: Source | None, fresh: Source) -> Source:
     )
 
 
-def expected_readings(source: Source, hour: datetime, now: datetime) -> int:
-    """Return how many readings a place should have given in an hour.
+def missed_readings(source: Source, hour: datetime, now: datetime, covered_seconds: float) -> int:
+    """Return how many readings of an hour a place still owes.
 
-    Counted is the part of the hour between its first run and now, divided by its interval, rounded
-    down: a reading that is due this moment is not yet missed.
+    Owed is the part of the hour since its first run that is covered by no run, in whole intervals. Time
+    is counted rather than readings, so that a changed interval or a short first run is no miss; the
+    interval that is under way is not owed yet.
+
+    Args:
+        source: the place.
+        hour: beginning of the hour.
+        now: the present time.
+        covered_seconds: sum of the intervals of the runs that came.
     """
     if source.interval_seconds <= 0 or hour > source.last_seen + FORGOTTEN_AFTER:
         return 0
-    begin, end = max(hour, source.first_seen), min(hour + HOUR, now)
-    if source.first_seen >= hour and end == hour + HOUR:
-        # A reading that ends with the hour belongs to the next one; later hours have one from the hour before.
-        end -= timedelta(milliseconds=1)
-    return max(0, int((end - begin).total_seconds() // source.interval_seconds))
+    begin = max(hour, source.first_seen)
+    end = min(hour + HOUR, now - timedelta(seconds=source.interval_seconds))
+    owed = (end - begin).total_seconds() - covered_seconds
+    return max(0, int(owed // source.interval_seconds))
+
+
+def hour_of_run(run: Mapping[str, Any]) -> datetime:
+    """Return the hour that holds the middle of a run's interval.
+
+    Runs end within a second of a boundary, before or after it; their middle is in no doubt.
+    """
+    return clock.hour_of(run["sample_time"] - timedelta(seconds=run["interval_seconds"] / 2))
 
 
 def ledger_rows(
@@ -100,7 +116,7 @@ def ledger_rows(
     """Build the ledger of a UTC day.
 
     Args:
-        runs: the day's rows of the collection log.
+        runs: rows of the collection log, of the day and of the first hour after it.
         refused: what the ingest refused: cluster, host, collector, hour, quarantined, reasons.
         sources: every place that has ever reported.
         day: the UTC date.
@@ -111,16 +127,16 @@ def ledger_rows(
     """
     entries: dict[tuple[Place, datetime], Entry] = defaultdict(Entry)
     for run in runs:
-        _count_run(
-            entries[Place(run["cluster"], run["host"], run["collector"]), clock.hour_of(run["sample_time"])], run
-        )
+        hour = hour_of_run(run)
+        if hour.date() == day:
+            _count_run(entries[Place(run["cluster"], run["host"], run["collector"]), hour], run)
     for part in refused:
         entry = entries[Place(part["cluster"], part["host"], part["collector"]), part["hour"]]
         entry.quarantined += part["quarantined"]
         entry.reasons.update(part["reasons"])
     for place, source in sources.items():
         for hour in clock.hours_of(day):
-            if hour <= now and expected_readings(source, hour, now):
+            if hour <= now and missed_readings(source, hour, now, 0.0):
                 entries.setdefault((place, hour), Entry())
     return [
         _ledger_row(place, hour, entry, sources.get(place), now)
@@ -132,6 +148,7 @@ def _count_run(entry: Entry, run: Mapping[str, Any]) -> None:
     entry.received += run["outcome"] == "success"
     entry.failed += run["outcome"] == "failed"
     entry.skipped += run["outcome"] == "skipped"
+    entry.covered_seconds += max(run["interval_seconds"], SKIPPED_SECONDS if run["outcome"] == "skipped" else 0.0)
     entry.rows += run["rows"]
     entry.quarantined += run["quarantined"]
     if run["outcome"] != "success":
@@ -141,11 +158,11 @@ def _count_run(entry: Entry, run: Mapping[str, Any]) -> None:
 def _ledger_row(place: Place, hour: datetime, entry: Entry, source: Source | None, now: datetime) -> dict[str, Any]:
     came = entry.received + entry.failed
     only_skipped = entry.skipped and not came
-    due = 0 if source is None or only_skipped else expected_readings(source, hour, now) - entry.skipped
+    missed = 0 if source is None or only_skipped else missed_readings(source, hour, now, entry.covered_seconds)
     return {
         **place._asdict(),
         "hour": clock.to_text(hour),
-        "expected": max(due, came),
+        "expected": came + missed,
         "received": entry.received,
         "failed": entry.failed,
         "skipped": entry.skipped,

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
 from nomade_pipeline import clock
 from nomade_pipeline.collectors.base import Reading
@@ -113,6 +113,8 @@ class SpoolWriter:
             if not is_folder_name(name):
                 raise ValueError(f"{name!r:.80}: {FORMS['name'][1]}")
         self.root = Path(root)
+        # The present file of each table; see `LiveProbe` for why an agent does not make a Path every minute.
+        self._files: Dict[str, Tuple[str, Path]] = {}
         self.cluster = cluster
         self.host = host
         self.writer = writer
@@ -137,7 +139,11 @@ class SpoolWriter:
     def path_for(self, reading: Reading) -> Path:
         """Return the file that a reading belongs to."""
         hour = reading.sample_time.astimezone(timezone.utc).strftime(HOUR_FORMAT)
-        return self.root / reading.table / self.host / f"{hour}.{self.writer}.ndjson"
+        kept = self._files.get(reading.table)
+        if kept is None or kept[0] != hour:
+            path = self.root / reading.table / self.host / f"{hour}.{self.writer}.ndjson"
+            self._files[reading.table] = kept = (hour, path)
+        return kept[1]
 
     def _encode(self, reading: Reading, received: datetime) -> bytes:
         source = f"manual-{reading.source}" if self.writer == "manual" else reading.source

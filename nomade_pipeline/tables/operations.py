@@ -21,7 +21,7 @@ CATEGORIES = (
 
 COLLECTION_LOG = raw_table(
     "collection_log",
-    "One run of one collector on one host.",
+    "One run of one collector on one host; `interval_seconds` is the time between its runs.",
     (
         Column("collector", "text", "Name of the collector."),
         Column("writer", "text", "Who ran it.", allowed=("agent", "monitor", "epilog", "manual")),

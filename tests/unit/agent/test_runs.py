@@ -159,7 +159,7 @@ def test_the_collection_log_tells_of_every_run(agents, tmp_path):
     bad = run_collector(failing(agents, CollectorError("parse", "odd \udcff name")), LiveProbe(), None, 1)
     writer = SpoolWriter(tmp_path / "spool", "c", "h", "agent")
     for report in (fine, bad):
-        writer.append([log_reading(report, "agent")])
+        writer.append([log_reading(report, "agent", 60)])
     first, second = agents.spooled(tmp_path, "collection_log")
     assert (first["collector"], first["outcome"], first["rows"], first["attempts"]) == ("disk", "success", 1, 1)
     assert first.get("category") is None
