@@ -372,7 +372,7 @@ def _spool_file(path: Path) -> Optional[SpoolFile]:
     if match is None:
         return None
     try:
-        hour = datetime.strptime(match.group(1), HOUR_FORMAT).replace(tzinfo=timezone.utc)
+        hour = datetime.fromisoformat(f"{match.group(1)}:00:00+00:00")
     except ValueError:
         return None
     return SpoolFile(path, path.parent.parent.name, path.parent.name, hour, match.group(2))
