@@ -65,7 +65,10 @@ def _scaling() -> Report:
     report = Report(
         "24 hours of hosts through spool → ingest → rollups → closed day, one process",
         ("hosts", "rows", "ingest s", "rollup s", "close s", "rows/s", "peak MB", "s a host"),
-        notes=["Linear in hosts when the last column does not grow. Peak memory is one hour of all hosts; closing a day works in parts of a million rows."],
+        notes=[
+            "Linear in hosts when the last column does not grow. Peak memory is one hour of all hosts; "
+            "closing a day works in parts of a million rows."
+        ],
     )
     for hosts in (25, 50, 100):
         got = _measure(hosts, 1440)

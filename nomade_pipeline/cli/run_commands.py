@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -119,8 +122,13 @@ def _run_demo(folder: Path, host: str, port: int, *, serve: bool) -> int:
     if serve:
         address = demo.serve_in_background(config, config_path, host, port)
         click.echo(f"  Dagster  {good(address)}   (the agent goes on sampling every 15 s)")
-        click.echo(f"  stop it  nomade --data-dir {folder} stop")
+        click.echo(f"  stop it  {_program()} --data-dir {shlex.quote(str(folder))} stop")
     return FINDING if summary.failed else 0
+
+
+def _program() -> str:
+    """Return how to call this program: by its name when it is on the PATH, else by its place."""
+    return "nomade" if shutil.which("nomade") else str(Path(sys.executable).with_name("nomade"))
 
 
 def _show_cycle(reports: list[RunReport]) -> None:
