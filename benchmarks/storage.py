@@ -66,8 +66,8 @@ def _scaling() -> Report:
         "24 hours of hosts through spool → ingest → rollups → closed day, one process",
         ("hosts", "rows", "ingest s", "rollup s", "close s", "rows/s", "peak MB", "s a host"),
         notes=[
-            "Linear in hosts when the last column does not grow. Peak memory is one hour of all hosts; "
-            "closing a day works in parts of a million rows."
+            "Linear in hosts when the last column does not grow.",
+            "Peak memory is one hour of all hosts; closing a day works in parts of a million rows.",
         ],
     )
     for hosts in (25, 50, 100):
