@@ -7,12 +7,14 @@ came from. Documentation: https://docs.dagster.io/guides/build/external-resource
 from __future__ import annotations
 
 import warnings
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
+from typing import Mapping
 
 import dagster as dg
 
+from nomade_pipeline import clock
 from nomade_pipeline.config.load import ConfigError, environment_with
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.config.watch import ConfigWatcher
@@ -84,6 +86,32 @@ class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def store(self) -> Store:
         """Return the stores of the data folder."""
         return Store.at(self.data_dir or self.config().general.data_dir)
+
+
+def report_past_days(dagster_home: Path, rows: Mapping[str, Mapping[date, int]]) -> int:
+    """Tell Dagster's catalogue of closed days that were written outside of its runs (imports, backfills).
+
+    Args:
+        dagster_home: Dagster's folder; where it was never used nothing is reported.
+        rows: rows of each partition that was written, by raw table and UTC day; today and later are left
+            to the next scheduled ingest.
+
+    Returns:
+        The number of partitions reported.
+    """
+    past = [(table, day, count) for table, days in rows.items() for day, count in days.items() if day < clock.today()]
+    if not past or not (dagster_home / "history" / "runs.db").exists():
+        return 0
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+        for table, day, count in past:
+            written = dg.AssetMaterialization(
+                ["raw", table],
+                partition=day.isoformat(),
+                description="written by a nomade command, outside of a run",
+                metadata={"dagster/partition_row_count": count},
+            )
+            instance.report_runless_asset_event(written)
+    return len(past)
 
 
 def column_schema(table: Table) -> dg.TableSchema:

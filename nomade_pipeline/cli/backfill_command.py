@@ -33,7 +33,9 @@ def backfill_command(invocation: Invocation, since: datetime | None, until: date
     first = since.date() if since else last - timedelta(days=USUAL_DAYS - 1)
     if first > last:
         raise click.UsageError(f"--since {first} is after {last}; today is the ingest's business")
-    rows = _fill(invocation, [first + timedelta(days=day) for day in range((last - first).days + 1)])
+    by_day = _fill(invocation, [first + timedelta(days=day) for day in range((last - first).days + 1)])
+    rows = {name: sum(days.values()) for name, days in by_day.items()}
+    _report(invocation, by_day)
     if as_json:
         echo_json({"since": first.isoformat(), "until": last.isoformat(), "rows": rows})
     elif rows:
@@ -47,8 +49,22 @@ def backfill_command(invocation: Invocation, since: datetime | None, until: date
         click.echo(faint(f"{first} to {last}; `nomade tables` shows what there is"))
 
 
-def _fill(invocation: Invocation, days: list[date]) -> dict[str, int]:
-    """Fill days from the archives; return the rows added by table."""
+def _report(invocation: Invocation, added: dict[str, dict[date, int]]) -> None:
+    """Let Dagster's catalogue show the partitions that were written."""
+    if not added:
+        return
+    from nomade_pipeline.resources import report_past_days
+    from nomade_pipeline.tables.catalog import raw_table_named
+
+    lake, cluster = invocation.store.lake, invocation.config.general.cluster_name
+    held = {
+        name: {day: lake.count(raw_table_named(name), cluster, day) for day in days} for name, days in added.items()
+    }
+    report_past_days(invocation.paths.dagster_home, held)
+
+
+def _fill(invocation: Invocation, days: list[date]) -> dict[str, dict[date, int]]:
+    """Fill days from the archives; return the rows added by table and day."""
     from rich.console import Console
     from rich.progress import track
 
@@ -58,16 +74,15 @@ def _fill(invocation: Invocation, days: list[date]) -> dict[str, int]:
     from nomade_pipeline.tables.catalog import RAW_TABLES
 
     console = Console(stderr=True)
-    added: dict[str, int] = {}
+    added: dict[str, dict[date, int]] = {}
     for day in track(days, "reading archives", console=console, transient=True, disable=not console.is_terminal):
-        before = sum(added.values())
         for each in RAW_TABLES:
             if each.collector not in ARCHIVED_COLLECTORS:
                 continue
             rows = publish_archive(invocation.store, invocation.config, each, day)
             if rows:
-                added[each.name] = added.get(each.name, 0) + rows
+                added.setdefault(each.name, {})[day] = rows
                 close_if_over(invocation.store, each, day)
-        if sum(added.values()) > before:
+        if any(day in days_added for days_added in added.values()):
             roll_up_day(invocation.store, day)
     return added

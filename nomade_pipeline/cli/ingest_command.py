@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable, Sequence
 
 import click
 
+from nomade_pipeline import clock
 from nomade_pipeline.cli.common import FINDING, FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import bad, echo_json, faint, note, printable, table, warn
 from nomade_pipeline.errors import NoData
@@ -66,6 +67,7 @@ def ingest_command(
         raise NoData(f"the spool {invocation.paths.spool} holds no reading", "`nomade collect --once` takes a sample")
     limit = 100.0 if accept_refused else invocation.config.pipeline.quarantine_limit_percent
     result = ingest(invocation.store, tables, days, everything=everything, limit_percent=limit)
+    _report(invocation, result)
     if as_json:
         echo_json({"tables": result.lines, "problems": result.problems})
     else:
@@ -130,6 +132,19 @@ def ingest(
             advance(f"{day} rollups")
             roll_up_day(store, day, everything=everything)
     return result
+
+
+def _report(invocation: Invocation, result: Result) -> None:
+    """Let Dagster's catalogue show the closed days that were written; today's partition is its next run's."""
+    written: dict[str, dict[date, int]] = {}
+    for line in result.lines:
+        day = date.fromisoformat(str(line["date"]))
+        if line["added"] and day < clock.today():
+            written.setdefault(str(line["table"]), {})[day] = int(str(line["rows"]))
+    if written:
+        from nomade_pipeline.resources import report_past_days
+
+        report_past_days(invocation.paths.dagster_home, written)
 
 
 def _progress(stack: ExitStack, steps: int) -> Callable[[str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -126,3 +127,25 @@ def test_maintenance_applies_the_retention_of_the_configuration(site: Path) -> N
         with clock.set_to(T0 + timedelta(hours=hours)), dg.DagsterInstance.ephemeral() as instance:
             build_defs(resource(site)).resolve_job_def("maintenance").execute_in_process(instance=instance)
         assert file.exists() is stays
+
+
+def test_a_past_day_that_a_command_wrote_is_a_partition_of_the_catalogue(
+    site: Path,
+) -> None:
+    """Imports and backfills write days outside of Dagster's runs."""
+    from nomade_pipeline.cli.main import main
+    from nomade_pipeline.config.paths import DataPaths
+    from nomade_pipeline.supervisor import create_dagster_storage, environment, prepare_dagster_home
+
+    paths = DataPaths(site)
+    prepare_dagster_home(paths)
+    create_dagster_storage(environment(paths, None, os.environ))
+    spool(site / "spool", reading_of(IOSTAT_CPU, T0))
+    with clock.set_to(T0 + timedelta(days=2)):
+        assert main(["--config", str(site / "nomade.toml"), "ingest"]) == 0
+    with dg.DagsterInstance.from_config(str(paths.dagster_home)) as instance:
+        keys = instance.get_materialized_partitions(dg.AssetKey(["raw", "iostat_cpu"]))
+        (record,) = instance.fetch_materializations(dg.AssetKey(["raw", "iostat_cpu"]), limit=5).records
+    assert keys == {DAY.isoformat()}
+    assert record.asset_materialization is not None
+    assert record.asset_materialization.metadata["dagster/partition_row_count"].value == 1
