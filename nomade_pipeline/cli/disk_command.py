@@ -48,15 +48,17 @@ def disk_command(invocation: Invocation, path: str, hours: float, host: str | No
     if as_json:
         echo_json(found)
     else:
-        _show(found)
+        _show(found, path)
     return FINE
 
 
-def _show(found: Mapping[str, Any]) -> None:
-    """Print the screen."""
+def _show(found: Mapping[str, Any], asked: str) -> None:
+    """Print the screen, and say when it is of another path than the one asked for."""
     place = f"{printable(found['path'])} on {printable(found['cluster'])} / {printable(found['host'])}"
     about = ", ".join(printable(found[name]) for name in ("fstype", "mount", "filesystem_id") if found[name])
     click.echo(f"{heading(place)}  {faint(about)}")
+    if found["path"] != asked:
+        click.echo(warn(f"no reading of {printable(asked)} itself; this is the file system that would hold it"))
     if found["stale"]:
         click.echo(warn(f"stale: {age_text(found['age_seconds'])} old"))
     if found["status"] != "ok":

@@ -86,3 +86,9 @@ def test_a_file_system_without_figures_says_so(empty: Path) -> None:
     assert ended.status == 0
     assert "hung: late" in ended.stdout
     assert "Used         –" in ended.stdout
+
+
+def test_a_path_without_a_reading_of_its_own_is_answered_with_what_holds_it_and_says_so(filled: Path) -> None:
+    ended = nomade("disk", "/nowhere/at/all", root=filled)
+    assert "no reading of /nowhere/at/all itself" in ended.stdout
+    assert "no reading of" not in nomade("disk", "/", root=filled).stdout
