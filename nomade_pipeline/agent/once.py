@@ -10,14 +10,15 @@ from nomade_pipeline.collectors.base import Collector
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.probes import Interrupted, Probe
 from nomade_pipeline.store.spool import SpoolWriter
+from nomade_pipeline.tables.nodes import JOB_MONITOR
 
 WRITER = "manual"
 SHORTEST, LONGEST, USUAL = 1, 60, 5
 
 
 def settings_of(config: Config, collector: Collector) -> Any:
-    """Return a collector's section of the configuration."""
-    return getattr(config.collectors, collector.name)
+    """Return a collector's section of the configuration; the job monitor's is `[monitor]`."""
+    return config.monitor if collector.name == JOB_MONITOR.name else getattr(config.collectors, collector.name)
 
 
 def choose(collectors: Sequence[Collector], only: Sequence[str]) -> List[Collector]:
@@ -53,7 +54,7 @@ def measure(config: Config, collectors: Sequence[Collector], probe: Probe, secon
         except Interrupted:
             return
 
-    threads = [threading.Thread(target=run, args=(each,), name=each.name, daemon=True) for each in collectors]
+    threads = [threading.Thread(target=run, args=(each.fresh(),), name=each.name, daemon=True) for each in collectors]
     for thread in threads:
         thread.start()
     for thread in threads:

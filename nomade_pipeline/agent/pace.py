@@ -6,6 +6,7 @@ anew, so a clock step costs one odd sample and no alignment.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from nomade_pipeline.tables.operations import OUTCOMES
@@ -82,6 +83,23 @@ class Pace:
         """Take note of how a run ended; a failed one must not be repeated at once for ever."""
         self._holds = outcome == FAILED
         self._quiet_until = monotonic + SKIPPED_SECONDS if outcome == SKIPPED else 0.0
+
+    def rest(self, spent: float, load_budget: float, interval: int, monotonic: float) -> float:
+        """Let a collector rest that kept the service it asks busier than its budget; return the seconds of rest.
+
+        The rest is whole intervals, so that samples stay on their boundaries.
+
+        Args:
+            spent: seconds that the run took.
+            load_budget: largest share of the time; 0 for no bound.
+            interval: seconds between samples.
+            monotonic: clock that never steps, seconds.
+        """
+        if not load_budget or spent <= load_budget * interval:
+            return 0.0
+        rest = (math.ceil(spent / load_budget / interval) - 1) * interval
+        self._quiet_until = max(self._quiet_until, monotonic + rest - spent)
+        return float(rest)
 
     def forget(self) -> None:
         """Ask a skipped collector again at once: the configuration changed."""

@@ -45,6 +45,7 @@ class Agent:
         journal: the log.
         interval: seconds between samples of every collector, in place of the configuration's.
         always: run the collectors whether enabled or not, because they were asked for by name.
+        writer: name of the spool's writer, `agent` or `monitor`.
     """
 
     def __init__(
@@ -56,7 +57,10 @@ class Agent:
         *,
         interval: Optional[int] = None,
         always: bool = False,
+        writer: str = WRITER,
     ) -> None:
+        self._writer = writer
+        collectors = [collector.fresh() for collector in collectors]
         self._collectors = {collector.name: collector for collector in collectors}
         self._probe = probe
         self._journal = journal
@@ -83,7 +87,7 @@ class Agent:
     def _take_over(self, config: Config) -> None:
         general = config.general
         self._config = config
-        self._spool = SpoolWriter(config.paths.spool, general.cluster_name, general.host, WRITER)
+        self._spool = SpoolWriter(config.paths.spool, general.cluster_name, general.host, self._writer)
         for collector in self._collectors.values():
             state = self.states.setdefault(collector.name, CollectorState(60, clock.monotonic()))
             enabled, state.interval = self._wants(collector, config)
@@ -169,8 +173,9 @@ class Agent:
         except Interrupted:
             return
         pace.after(report.outcome, clock.monotonic())
+        rest = pace.rest(report.seconds, collector.load_budget, interval, clock.monotonic())
         self.states[collector.name].note(report, clock.monotonic())
-        self.delivery.add(spool, (*report.readings, log_reading(report, WRITER, interval)))
+        self.delivery.add(spool, (*report.readings, log_reading(report, self._writer, interval + rest)))
         with self._arrived:
             self._finished.append(report)
             self._fresh = True
@@ -225,6 +230,8 @@ class Agent:
             if due:
                 self._journal.error("a reading is no good and was given up", reason=reason, repeated=unsaid)
         if delivered.dropped:
+            for collector in self._collectors.values():
+                collector.forget()
             self._journal.error("too many readings wait; the oldest were given up", readings=delivered.dropped)
         if delivered.problem is not None:
             due, unsaid = self._repeats.due("storage", delivered.problem, clock.monotonic())
@@ -250,7 +257,7 @@ class Agent:
             category="storage",
             message=f"{lost} readings were given up while the spool could not be written",
         )
-        reading = log_reading(report, WRITER, 0.0)
+        reading = log_reading(report, self._writer, 0.0)
         self.delivery.add(self._spool, (Reading(COLLECTION_LOG.name, reading.rows, now, 0.0),))
         self.delivery.flush()
 

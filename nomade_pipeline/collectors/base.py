@@ -6,10 +6,11 @@ the spool or the lake.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Optional, Protocol, Sequence, Tuple
 
+from nomade_pipeline import clock
 from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables.contract import Table
 
@@ -81,6 +82,34 @@ class Skipped(CollectorError):
     """There is nothing to collect on this host, and that is no fault (no GPU, no NFS mount)."""
 
 
+def event_readings(table: Table, rows: Sequence[Row], source: str = TOOL) -> Tuple[Reading, ...]:
+    """Turn rows of an event table into readings, one for each UTC hour of their own time.
+
+    Raises:
+        KeyError: a row lacks its own time.
+    """
+    by_hour: Dict[datetime, list[Row]] = {}
+    for row in rows:
+        by_hour.setdefault(clock.hour_of(row[table.own_time]), []).append(row)
+    return tuple(
+        Reading(table.name, found, max(row[table.own_time] for row in found), 0.0, source)
+        for _, found in sorted(by_hour.items())
+    )
+
+
+CollectFunction = Callable[[Probe, Any, int], Collected]
+
+
+class Memory(Protocol):
+    """What a collector remembers from one run to the next."""
+
+    def collect(self, probe: Probe, settings: Any, interval: int) -> Collected:
+        """See ``Collector.collect``."""
+
+    def forget(self) -> None:
+        """Forget everything: what was collected may have been lost, so that the next run tells all of it."""
+
+
 @dataclass(frozen=True)
 class Collector:
     """One collector as the registry holds it.
@@ -97,18 +126,32 @@ class Collector:
             reading of the moment (its interval is then the time since the last cycle).
         default_interval: seconds between samples unless configured.
         optional: True when a host without the device or tool is no failure.
+        load_budget: largest share of the time that it may keep the service that it asks busy; the interval
+            stretches until it holds. 0: it asks no service.
+        remembering: makes a new memory, for a collector that tells only what has changed; None for all others.
+        forget: empties the memory of a collector made by `fresh`.
     """
 
     name: str
     title: str
     command: str
     tables: Tuple[Table, ...]
-    collect: Callable[[Probe, Any, int], Collected]
+    collect: CollectFunction
     parse: Callable[[str], Parsed]
     spans_interval: bool
     default_interval: int = 60
     optional: bool = False
     aliases: Tuple[str, ...] = field(default=())
+    load_budget: float = 0.0
+    remembering: Optional[Callable[[], Memory]] = None
+    forget: Callable[[], None] = lambda: None
+
+    def fresh(self) -> Collector:
+        """Return this collector with a memory of its own, which is empty."""
+        if self.remembering is None:
+            return self
+        memory = self.remembering()
+        return replace(self, collect=memory.collect, forget=memory.forget)
 
 
 def optional_float(text: Optional[str]) -> Optional[float]:

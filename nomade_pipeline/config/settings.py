@@ -164,12 +164,23 @@ class GpuSettings:
     )
 
 
+def _asking_hosts(consumer: str, test: str = "") -> Any:
+    return key(
+        (),
+        "Short names of the hosts that ask Slurm. Empty: every host but those that run a slurmd and no slurmctld.",
+        form="name",
+        consumer=consumer,
+        test=test,
+    )
+
+
 @dataclass(frozen=True)
 class SlurmSettings:
     """`[collectors.slurm]`."""
 
     enabled: bool = _enabled(consumer=SLURM, test="")
     interval: int = _interval(consumer=SLURM, test="")
+    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
     partitions: Tuple[str, ...] = key((), "Partitions whose queue is measured. Empty: all.", consumer=SLURM)
 
 
@@ -179,6 +190,7 @@ class JobMetricsSettings:
 
     enabled: bool = _enabled(consumer=SLURM, test="")
     interval: int = _interval(consumer=SLURM, test="")
+    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
     lookback_hours: int = key(24, "How far back ended jobs are asked for.", consumer=SLURM, minimum=1, maximum=8784)
     min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=SLURM, minimum=0)
 
@@ -189,6 +201,7 @@ class NodeStateSettings:
 
     enabled: bool = _enabled(consumer=SLURM, test="")
     interval: int = _interval(consumer=SLURM, test="")
+    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
     nodes: Tuple[str, ...] = key((), "Nodes whose state is read. Empty: all.", consumer=SLURM)
 
 
@@ -211,6 +224,7 @@ class CollectorsSettings:
 class MonitorSettings:
     """`[monitor]`: the job I/O monitor and the agent's health."""
 
+    enabled: bool = key(True, "false: the agent does not watch running jobs.", consumer=MONITOR)
     sample_interval: int = key(
         30, "Seconds between two readings of a job's I/O.", consumer=MONITOR, minimum=1, maximum=3600
     )
@@ -230,6 +244,11 @@ class MonitorSettings:
         maximum=65535,
         test="tests/unit/agent/test_health.py::test_the_port_of_the_configuration_answers_health_requests",
     )
+
+    @property
+    def interval(self) -> int:
+        """Seconds between two samples, under the name that every collector's section has."""
+        return self.sample_interval
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nomade_pipeline.tables import operations, system
+from nomade_pipeline.tables import nodes, operations, slurm_jobs, slurm_queue, system
 from nomade_pipeline.tables.contract import Table
 
 RAW_TABLES: tuple[Table, ...] = (
@@ -14,6 +14,11 @@ RAW_TABLES: tuple[Table, ...] = (
     system.VMSTAT,
     system.NFS,
     system.GPU,
+    *slurm_queue.SLURM_TABLES,
+    nodes.NODE_STATE,
+    slurm_jobs.JOB_METRICS,
+    nodes.JOB_MONITOR,
+    nodes.JOB_FINDING,
     operations.COLLECTION_LOG,
 )
 

@@ -72,6 +72,8 @@ class Table:
         subject: key columns that name the thing measured within a host; latest readings are per
             cluster, host and subject.
         rollup_by: columns whose values name one rolled-up series.
+        own_time: column whose value decides a row's hour and day and stands in ``sample_time``, for records of
+            something that happened (a job that ended); empty for samples.
         version: grows with every change of the contract; columns are only added or widened.
     """
 
@@ -83,6 +85,7 @@ class Table:
     collector: str = ""
     subject: Tuple[str, ...] = ()
     rollup_by: Tuple[str, ...] = ("host",)
+    own_time: str = ""
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -94,7 +97,7 @@ class Table:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise ValueError(f"table {self.name}: a column is declared twice")
-        for name in (*self.key, *self.subject, *self.rollup_by):
+        for name in (*self.key, *self.subject, *self.rollup_by, *filter(None, [self.own_time])):
             if self.layer == RAW and name not in names:
                 raise ValueError(f"table {self.name}: {name} is not a column")
         for column in self.columns:
@@ -164,8 +167,9 @@ SOURCE = Column(
     "source",
     "text",
     "Where the values come from: `tool` (the named command), `proc` (differences of /proc), "
-    "`sadf` (sysstat archive); `manual-` before it when a person asked for the sample.",
-    allowed=("tool", "proc", "sadf", "manual-tool", "manual-proc"),
+    "`sadf` (sysstat archive), `import` (a file that was imported); `manual-` before it when a person asked for "
+    "the sample.",
+    allowed=("tool", "proc", "sadf", "import", "manual-tool", "manual-proc"),
 )
 RECEIVED_TIME = Column("received_time", "time", "When the row was written to the spool.", "UTC")
 
@@ -196,5 +200,33 @@ def raw_table(
         collector=collector,
         subject=subject,
         rollup_by=rollup_by if rollup_by is not None else ("host", *subject),
+        version=version,
+    )
+
+
+def event_table(
+    name: str,
+    description: str,
+    columns: Tuple[Column, ...],
+    *,
+    collector: str,
+    identity: Tuple[str, ...],
+    own_time: str,
+    version: int = 1,
+) -> Table:
+    """Build a raw table of records of what happened, each told once or many times by any host.
+
+    Its key is cluster and ``identity``, so that the same record from two hosts is one row; its day is that of
+    ``own_time``. ``interval_seconds`` is 0: a record covers no interval.
+    """
+    return Table(
+        name=name,
+        layer=RAW,
+        description=description,
+        columns=(*COMMON, *columns, RECEIVED_TIME),
+        key=("cluster", *identity),
+        collector=collector,
+        subject=identity,
+        own_time=own_time,
         version=version,
     )

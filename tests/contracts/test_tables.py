@@ -115,8 +115,18 @@ def test_names_of_tables_are_unique_within_their_layer():
 def test_a_raw_table_has_the_common_columns_and_the_key_that_sorts_it(table: Table):
     assert table.columns[: len(COMMON)] == COMMON
     assert table.columns[-1] == RECEIVED_TIME
-    assert table.key == ("cluster", "host", *table.subject, "sample_time")
+    place = ("cluster",) if table.own_time else ("cluster", "host")
+    moment = () if table.own_time else ("sample_time",)
+    assert table.key == (*place, *table.subject, *moment)
     assert table.collector
+
+
+@raw_tables
+def test_the_own_time_of_a_record_is_never_null_and_a_record_is_not_rolled_up_as_a_sample(table: Table):
+    if table.own_time:
+        assert table.column(table.own_time).type == "time"
+        assert not table.column(table.own_time).nullable
+        assert not table.measures
 
 
 @raw_tables

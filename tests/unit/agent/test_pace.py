@@ -104,3 +104,20 @@ def test_a_changed_configuration_asks_a_skipped_collector_at_once():
     assert pace.step(host.now, host.monotonic, 60).measure == 0
     pace.forget()
     assert pace.step(host.now, host.monotonic, 60).measure > 0
+
+
+@pytest.mark.parametrize(("spent", "rest"), [(3.0, 0.0), (3.1, 60.0), (6.0, 60.0), (6.1, 120.0), (30.0, 540.0)])
+def test_a_slow_service_is_asked_less_often_so_that_its_load_stays_within_the_budget(spent, rest):
+    pace = Pace(spans_interval=False)
+    host = Host(NOON)
+    host.run(pace, 60, overhead=spent)
+    began = host.ends[0] - spent
+    assert pace.rest(spent, 0.05, 60, host.monotonic) == rest
+    assert spent <= 0.05 * (60 + rest)
+    while len(host.ends) < 2:
+        host.run(pace, 60, overhead=spent)
+    assert host.ends[1] - spent - began == 60 + rest
+
+
+def test_a_collector_without_a_budget_never_rests():
+    assert Pace(spans_interval=False).rest(1000.0, 0.0, 60, 5.0) == 0.0

@@ -1,0 +1,101 @@
+"""Asking Slurm: whether it is here, whether this host is the one to ask it, and what its failures mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional, Sequence, Set, Tuple
+
+from nomade_pipeline.collectors.base import CollectorError, Skipped
+from nomade_pipeline.collectors.commands import failure, run_any, run_tool
+from nomade_pipeline.probes import Completed, Probe
+
+# Between fields and after records: bytes that no name can hold without meaning harm, and that Slurm prints as they are.
+FIELD, RECORD = "\x1f", "\x1e"
+
+# What the commands say when a daemon does not answer.
+_SILENT = re.compile(
+    r"unable to contact slurm controller|connection refused|connection timed out|unable to connect|"
+    r"unexpected message received|zero bytes were transmitted|problem talking to the database|"
+    r"slurm backup controller in standby|socket timed out|dbd_conn|host is unreachable",
+    re.IGNORECASE,
+)
+_VERSION = re.compile(r"slurm[a-z-]*\s+(\d+)\.(\d+)")
+
+
+def require_slurm(probe: Probe, tool: str, hosts: Sequence[str] = ()) -> None:
+    """Make sure that this host is to ask Slurm.
+
+    A cluster is asked once, not by each of its nodes: unless ``hosts`` names those that ask, a host that runs a
+    slurmd and no slurmctld leaves it to others.
+
+    Args:
+        probe: the host.
+        tool: a command that is needed.
+        hosts: names of the hosts that ask, `[collectors.slurm] hosts`; empty: see above.
+
+    Raises:
+        Skipped: Slurm is not installed here, or others ask it.
+    """
+    if probe.which(tool) is None:
+        raise Skipped("not_present", f"{tool} is not installed: there is no Slurm on this host")
+    if hosts:
+        own = probe.read("/proc/sys/kernel/hostname").strip().split(".")[0].lower()
+        if own not in {name.split(".")[0].lower() for name in hosts}:
+            raise Skipped("not_present", f"the hosts that ask Slurm are {', '.join(hosts)}; this is {own}")
+        return
+    running = daemons(probe)
+    if "slurmd" in running and "slurmctld" not in running:
+        raise Skipped(
+            "not_present", "a compute node leaves this to the head node; `[collectors.slurm] hosts` names who asks"
+        )
+
+
+def daemons(probe: Probe) -> Set[str]:
+    """Return which of Slurm's daemons run on this host."""
+    found: Set[str] = set()
+    for name in probe.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            command = probe.read(f"/proc/{name}/comm").strip()
+        except OSError:
+            # It ended while we looked.
+            continue
+        if command in ("slurmctld", "slurmd", "slurmdbd"):
+            found.add(command)
+    return found
+
+
+def run_slurm(probe: Probe, argv: Sequence[str], timeout: float) -> Completed:
+    """Run a command of Slurm that must succeed; a daemon that does not answer is ``service_down``.
+
+    Raises:
+        CollectorError: it failed, or its output is cut off.
+        Interrupted: the agent is stopping.
+    """
+    completed = run_any(probe, argv, timeout)
+    if completed.returncode != 0:
+        raise _judged(completed)
+    if completed.stdout and not completed.stdout.endswith("\n"):
+        raise CollectorError("parse", f"{argv[0]}: the output is cut off: …{completed.stdout[-60:]!r}")
+    return completed
+
+
+def _judged(completed: Completed) -> CollectorError:
+    said = completed.stderr + completed.stdout
+    error = failure(completed)
+    if _SILENT.search(said):
+        return CollectorError("service_down", str(error))
+    if "permission denied" in said.lower() or "access/permission" in said.lower():
+        return CollectorError("permission", str(error))
+    return error
+
+
+def slurm_version(probe: Probe, tool: str = "sinfo") -> Optional[Tuple[int, int]]:
+    """Return the release of the installed commands, such as (22, 5); None when it is not told.
+
+    Raises:
+        CollectorError: the command cannot be run.
+    """
+    match = _VERSION.search(run_tool(probe, (tool, "--version"), 10.0).stdout)
+    return (int(match.group(1)), int(match.group(2))) if match else None
