@@ -65,7 +65,7 @@ def _roll_up_hour(store: Store, table: Table, cluster: str, hour: datetime, cont
     rows = store.lake.read_day(table, cluster, hour.date(), hour)
     if table is COLLECTION_LOG:
         store.rollups.replace_collection_log(cluster, hour, exact_rows(rows, table))
-    else:
+    elif not table.transient:
         store.rollups.replace_latest(table, latest_rows(rows, table))
     store.rollups.replace_hour(table.name, cluster, hour, content_hash, hourly_aggregates(rows, table))
 

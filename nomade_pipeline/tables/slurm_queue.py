@@ -93,6 +93,7 @@ SLURM_PENDING = raw_table(
     ),
     collector="slurm",
     subject=("partition", "reason_class"),
+    transient=True,
 )
 
 SLURM_PARTITION = raw_table(
@@ -195,6 +196,7 @@ SLURM_JOB = raw_table(
     ),
     collector="slurm",
     subject=("job_id_raw",),
+    transient=True,
 )
 
 SLURM_SHARE = raw_table(
@@ -233,6 +235,7 @@ SLURM_SHARE = raw_table(
     ),
     collector="slurm",
     subject=("account", "user"),
+    transient=True,
 )
 
 SLURM_PRIORITY = raw_table(
@@ -260,6 +263,7 @@ SLURM_PRIORITY = raw_table(
     ),
     collector="slurm",
     subject=("job_id_raw", "partition"),
+    transient=True,
 )
 
 SLURM_RESERVATION = raw_table(
@@ -280,6 +284,7 @@ SLURM_RESERVATION = raw_table(
     ),
     collector="slurm",
     subject=("reservation",),
+    transient=True,
 )
 
 FINDING_COLUMNS = (
@@ -296,6 +301,7 @@ SLURM_RUNAWAY = raw_table(
     FINDING_COLUMNS,
     collector="slurm",
     subject=("job_id_raw",),
+    transient=True,
 )
 
 SLURM_TABLES: tuple[Table, ...] = (
