@@ -1,0 +1,219 @@
+"""A lab as a whole: up, down, and what of it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+from nomade_pipeline import clock
+from nomade_pipeline.lab import commands, layout as layouts, machine, mounts, processes, services, setup, users
+from nomade_pipeline.lab.errors import LabError
+from nomade_pipeline.lab.layout import DEFAULT_NODES, Layout
+
+NODES_SECONDS = 60.0
+# MariaDB and slurmctld write their state out when they are asked to end.
+STOP_SECONDS = 20.0
+CANCEL_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """A daemon as it is now; pid is None when it does not run."""
+
+    name: str
+    pid: int | None
+    log: Path
+
+
+def up(folder: Path, nodes: int | None = None, *, cgroups: bool | None = None) -> list[str]:
+    """Bring up a lab, or whatever of it is missing; return the names of the daemons that were started.
+
+    Args:
+        folder: its folder, made if there is none.
+        nodes: number of compute nodes; None: as before, 4 in a new lab.
+        cgroups: track jobs by cgroups; None: as before, in a new lab if the machine has them.
+
+    Raises:
+        LabError: the machine lacks something, or a daemon does not come.
+    """
+    machine.require(folder)
+    with _locked(folder):
+        layout = _plan(folder, nodes, cgroups)
+        setup.prepare(layout)
+        users.create_system_users()
+        mounts.mount_all(layout)
+        started = _start_daemons(layout)
+        _await_nodes(layout)
+        _reserve(layout)
+    return started
+
+
+def down(folder: Path, *, purge: bool = False) -> bool:
+    """Cancel all jobs, end all daemons, unmount and remove the cgroups; False when there is no lab.
+
+    Args:
+        folder: the lab's folder.
+        purge: remove the folder too, and the users of the lab unless another lab runs.
+
+    Raises:
+        LabError: something does not end.
+    """
+    machine.require_root()
+    if not folder.exists():
+        return False
+    with _locked(folder):
+        layout = layouts.load(folder)
+        if layout is None:
+            return False
+        _cancel_all_jobs(layout)
+        _end_daemons(layout)
+        mounts.unmount_all(layout)
+        processes.remove_cgroups(layout.node_names)
+        if purge:
+            shutil.rmtree(folder)
+            if not processes.other_labs(folder):
+                users.remove_system_users()
+    return True
+
+
+def require_lab(folder: Path) -> Layout:
+    """Return the plan of the lab in a folder.
+
+    Raises:
+        LabError: there is none.
+    """
+    layout = layouts.load(folder)
+    if layout is None:
+        raise LabError(f"there is no lab in {folder}: `nomade lab up --folder {folder}` makes one")
+    return layout
+
+
+def states(layout: Layout) -> list[ServiceState]:
+    """Return all daemons with their pids."""
+    running = {process.argv: process.pid for process in processes.daemons_of(layout.folder)}
+    return [
+        ServiceState(service.name, running.get(service.argv), service.log) for service in services.all_services(layout)
+    ]
+
+
+def node_states(layout: Layout) -> dict[str, str]:
+    """Return the state of each node as sinfo shows it.
+
+    Raises:
+        LabError: the controller does not answer.
+    """
+    argv = ["sinfo", "--noheader", "--Node", "--format=%N %T"]
+    lines = commands.run(argv, commands.tool_environment(layout)).splitlines()
+    return dict(line.split(maxsplit=1) for line in lines)
+
+
+def _plan(folder: Path, nodes: int | None, cgroups: bool | None) -> Layout:
+    """Return the plan of a folder's lab; a new one is recorded."""
+    layout = layouts.load(folder)
+    if layout is None:
+        strangers = {path.name for path in folder.iterdir()} - {_LOCK}
+        if strangers:
+            raise LabError(f"{folder} holds other things and no lab; name a folder of its own with --folder")
+        wanted = machine.has_cgroups() if cgroups is None else cgroups
+        layout = Layout(folder, layouts.free_slot(folder), nodes or DEFAULT_NODES, wanted)
+        layouts.check(layout)
+        layouts.save(layout)
+    elif (nodes or layout.nodes, layout.cgroups if cgroups is None else cgroups) != (layout.nodes, layout.cgroups):
+        raise LabError(f"the lab in {folder} was made with other settings: `nomade lab down --purge` first")
+    return layout
+
+
+def _start_daemons(layout: Layout) -> list[str]:
+    """Start what does not run, in order; return its names."""
+    started = []
+    for service in services.all_services(layout):
+        if services.start(layout, service):
+            started.append(service.name)
+        if service.name == "mariadbd":
+            setup.create_database(layout)
+        if service.name == "slurmdbd":
+            users.register(layout)
+    return started
+
+
+def _await_nodes(layout: Layout) -> None:
+    """Wait until every node has registered; one that an admin has drained counts as registered."""
+    deadline = clock.monotonic() + NODES_SECONDS
+    while silent := [name for name, state in node_states(layout).items() if "unk" in state or state.endswith("*")]:
+        if clock.monotonic() > deadline:
+            log = services.slurmd(layout, layout.node_names.index(silent[0])).log
+            raise LabError(f"the nodes {', '.join(silent)} do not register; {services.quote(log)}")
+        time.sleep(0.2)
+
+
+def _reserve(layout: Layout) -> None:
+    """Make the reservations: a maintenance of all nodes tomorrow, and one CPU kept for a course."""
+    environment = commands.tool_environment(layout)
+    present = commands.attempt(["scontrol", "--oneliner", "show", "reservation"], environment).stdout.decode()
+    wanted = {
+        "maintenance": ["StartTime=now+1days", "Duration=120", "Flags=MAINT,IGNORE_JOBS", "Nodes=ALL", "Users=root"],
+        "course": [
+            "StartTime=now",
+            "Duration=1-00:00:00",
+            f"Nodes={layout.node_names[0]}",
+            "CoreCnt=1",
+            f"Users={users.USERS[0].name}",
+        ],
+    }
+    for name, settings in wanted.items():
+        if f"ReservationName={name} " not in present:
+            commands.run(["scontrol", "create", "reservation", f"ReservationName={name}", *settings], environment)
+
+
+def _cancel_all_jobs(layout: Layout) -> None:
+    """Cancel every job while the controller still answers, and wait until none is left running."""
+    environment = commands.tool_environment(layout)
+    deadline = clock.monotonic() + CANCEL_SECONDS
+    while clock.monotonic() < deadline:
+        if services.slurmctld(layout).process(layout.folder) is None:
+            return
+        listed = commands.attempt(["squeue", "--noheader", "--format=%A"], environment)
+        jobs = sorted(set(listed.stdout.decode().split()))
+        if listed.returncode != 0 or not jobs:
+            return
+        commands.attempt(["scancel", *jobs], environment)
+        time.sleep(0.5)
+
+
+def _end_daemons(layout: Layout) -> None:
+    """End the daemons, last started first, and then whatever their jobs have left.
+
+    Raises:
+        LabError: a process survives.
+    """
+    for service in reversed(services.all_services(layout)):
+
+        def pids(argv: tuple[str, ...] = service.argv) -> list[int]:
+            return [process.pid for process in processes.daemons_of(layout.folder) if process.argv == argv]
+
+        processes.end(pids, STOP_SECONDS)
+
+    def rest() -> set[int]:
+        marked = {process.pid for process in processes.daemons_of(layout.folder)}
+        return marked | processes.remains_of_jobs(layout.slurm_conf, layout.node_names)
+
+    processes.end(rest, 2.0)
+    if left := rest():
+        raise LabError(f"these processes of the lab do not end: {sorted(left)}")
+
+
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let only one `up` or `down` work on a lab at a time; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
