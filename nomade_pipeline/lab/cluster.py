@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 from nomade_pipeline import clock
-from nomade_pipeline.lab import commands, layout as layouts, machine, mounts, processes, services, setup, users
+from nomade_pipeline.errors import NoData
+from nomade_pipeline.lab import commands, machine, mounts, processes, scale, services, setup, users
+from nomade_pipeline.lab import layout as layouts
 from nomade_pipeline.lab.errors import LabError
 from nomade_pipeline.lab.layout import DEFAULT_NODES, Layout
 
@@ -30,6 +34,27 @@ class ServiceState:
     log: Path
 
 
+@dataclass(frozen=True)
+class LabStatus:
+    """What of a lab runs.
+
+    Attributes:
+        folder: of the lab.
+        first_port: of its range of a hundred ports.
+        services: its daemons in the order of their start.
+        nodes: state of each node, as sinfo words it; empty while the controller does not answer.
+        jobs: number of jobs by state that have not ended; likewise.
+        mounts: the file systems of the jobs, and whether they are mounted.
+    """
+
+    folder: Path
+    first_port: int
+    services: list[ServiceState]
+    nodes: dict[str, str]
+    jobs: dict[str, int]
+    mounts: dict[str, bool]
+
+
 def up(folder: Path, nodes: int | None = None, *, cgroups: bool | None = None) -> list[str]:
     """Bring up a lab, or whatever of it is missing; return the names of the daemons that were started.
 
@@ -41,15 +66,41 @@ def up(folder: Path, nodes: int | None = None, *, cgroups: bool | None = None) -
     Raises:
         LabError: the machine lacks something, or a daemon does not come.
     """
-    machine.require(folder)
-    with _locked(folder):
-        layout = _plan(folder, nodes, cgroups)
+
+    def plan(present: Layout | None) -> Layout:
+        if present is not None:
+            wish = Layout(folder, present.slot, nodes or present.nodes, present.cgroups if cgroups is None else cgroups)
+        else:
+            wanted = machine.has_cgroups() if cgroups is None else cgroups
+            wish = Layout(folder, layouts.free_slot(folder), nodes or DEFAULT_NODES, wanted)
+        return wish
+
+    with _planned(folder, plan) as layout:
         setup.prepare(layout)
         users.create_system_users()
         mounts.mount_all(layout)
         started = _start_daemons(layout)
         _await_nodes(layout)
         _reserve(layout)
+    return started
+
+
+def up_scale(folder: Path) -> list[str]:
+    """Bring up a controller of ten thousand nodes, with ten thousand tasks queued; return what was started.
+
+    Raises:
+        LabError: the machine lacks something, or a daemon does not come.
+    """
+
+    def plan(present: Layout | None) -> Layout:
+        slot = layouts.free_slot(folder) if present is None else present.slot
+        return Layout(folder, slot, nodes=0, cgroups=False, scale=True)
+
+    with _planned(folder, plan) as layout:
+        setup.prepare(layout)
+        users.create_system_users()
+        started = _start_daemons(layout)
+        scale.fill(layout)
     return started
 
 
@@ -85,47 +136,60 @@ def require_lab(folder: Path) -> Layout:
     """Return the plan of the lab in a folder.
 
     Raises:
-        LabError: there is none.
+        NoData: there is none.
     """
     layout = layouts.load(folder)
     if layout is None:
-        raise LabError(f"there is no lab in {folder}: `nomade lab up --folder {folder}` makes one")
+        raise NoData(f"there is no lab in {folder}", "`nomade lab up` makes one")
     return layout
 
 
-def states(layout: Layout) -> list[ServiceState]:
-    """Return all daemons with their pids."""
+def status(layout: Layout) -> LabStatus:
+    """Return what of a lab runs."""
     running = {process.argv: process.pid for process in processes.daemons_of(layout.folder)}
-    return [
-        ServiceState(service.name, running.get(service.argv), service.log) for service in services.all_services(layout)
-    ]
+    present = [ServiceState(each.name, running.get(each.argv), each.log) for each in services.all_services(layout)]
+    nodes, jobs = {}, {}
+    if all(each.pid is not None for each in present if each.name in ("munged", "slurmctld")):
+        nodes, jobs = node_states(layout), _jobs_by_state(layout)
+    mounted = {str(path): os.path.ismount(path) for path in (layout.scratch, layout.network) if path.exists()}
+    return LabStatus(layout.folder, layout.port(0), present, nodes, jobs, mounted)
 
 
 def node_states(layout: Layout) -> dict[str, str]:
-    """Return the state of each node as sinfo shows it.
+    """Return the state of each node as sinfo words it.
 
     Raises:
         LabError: the controller does not answer.
     """
     argv = ["sinfo", "--noheader", "--Node", "--format=%N %T"]
-    lines = commands.run(argv, commands.tool_environment(layout)).splitlines()
-    return dict(line.split(maxsplit=1) for line in lines)
+    words = commands.run(argv, commands.tool_environment(layout)).split()
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
-def _plan(folder: Path, nodes: int | None, cgroups: bool | None) -> Layout:
-    """Return the plan of a folder's lab; a new one is recorded."""
-    layout = layouts.load(folder)
-    if layout is None:
-        strangers = {path.name for path in folder.iterdir()} - {_LOCK}
-        if strangers:
-            raise LabError(f"{folder} holds other things and no lab; name a folder of its own with --folder")
-        wanted = machine.has_cgroups() if cgroups is None else cgroups
-        layout = Layout(folder, layouts.free_slot(folder), nodes or DEFAULT_NODES, wanted)
-        layouts.check(layout)
-        layouts.save(layout)
-    elif (nodes or layout.nodes, layout.cgroups if cgroups is None else cgroups) != (layout.nodes, layout.cgroups):
-        raise LabError(f"the lab in {folder} was made with other settings: `nomade lab down --purge` first")
-    return layout
+def _jobs_by_state(layout: Layout) -> dict[str, int]:
+    argv = ["squeue", "--noheader", "--array", "--format=%T"]
+    return dict(Counter(commands.run(argv, commands.tool_environment(layout)).split()))
+
+
+@contextlib.contextmanager
+def _planned(folder: Path, plan: Callable[[Layout | None], Layout]) -> Iterator[Layout]:
+    """Lock a folder and yield what its lab is to be; a new one is recorded.
+
+    Raises:
+        LabError: the machine or the folder is not fit for it, or there is another lab in it.
+    """
+    machine.require(folder)
+    with _locked(folder):
+        present = layouts.load(folder)
+        wish = plan(present)
+        if present is None:
+            layouts.check(wish)
+            if {path.name for path in folder.iterdir()} - {_LOCK}:
+                raise LabError(f"{folder} holds other things and no lab; name a folder of its own with --folder")
+            layouts.save(wish)
+        elif present != wish:
+            raise LabError(f"the lab in {folder} was made with other settings: `nomade lab down --purge` first")
+        yield wish
 
 
 def _start_daemons(layout: Layout) -> list[str]:

@@ -1,4 +1,4 @@
-"""Running programs for a lab: with its environment and nothing of the caller's, and with errors that say what failed."""
+"""Running programs for a lab: in its environment and nothing of the caller's, with errors that say what failed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pwd
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from nomade_pipeline.lab.errors import LabError
 from nomade_pipeline.lab.layout import Layout
@@ -27,6 +27,14 @@ def tool_environment(layout: Layout) -> dict[str, str]:
     return {"PATH": PATH, "LC_ALL": "C", "TZ": "UTC", **layout.environment()}
 
 
+def identity(user: str | None) -> dict[str, Any]:
+    """Return what `subprocess` needs to run a program as a user, with no other group than the user's own."""
+    if user is None:
+        return {}
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
 def attempt(
     argv: Sequence[str | bytes | Path],
     environment: Mapping[str, str],
@@ -39,8 +47,6 @@ def attempt(
     Raises:
         LabError: it is not installed or does not end in time.
     """
-    account = pwd.getpwnam(user) if user is not None else None
-    identity = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     try:
         return subprocess.run(
             list(argv),
@@ -50,7 +56,7 @@ def attempt(
             check=False,
             timeout=seconds,
             cwd="/",
-            **identity,  # type: ignore[call-overload]
+            **identity(user),
         )
     except FileNotFoundError as error:
         raise LabError(f"{error.filename} is not installed") from error

@@ -108,7 +108,7 @@ class Driver:
 
     def _submit_what_is_due(self, jobs: list[Job], states: dict[int, str]) -> list[Job]:
         """Submit jobs in their order; return those whose time has not come."""
-        later = []
+        later: list[Job] = []
         for position, job in enumerate(jobs):
             if self._last_is_alone_and_pending(states):
                 return [*later, *jobs[position:]]

@@ -16,7 +16,10 @@ from pathlib import Path
 from nomade_pipeline.lab.errors import LabError
 
 DEFAULT_FOLDER = Path("/var/lib/nomade-lab")
-DEFAULT_NODES, MOST_NODES = 4, 64
+SCALE_FOLDER = Path("/var/lib/nomade-lab-scale")
+# The workload needs a node to lose, one to preempt on, one with GPUs, and one for the rest.
+LEAST_NODES, DEFAULT_NODES, MOST_NODES = 4, 4, 64
+SCALE_NODES, SCALE_GPU_NODES = 10_000, 1_000
 CPUS_PER_NODE, MEMORY_MB_PER_NODE, GPUS = 8, 16000, 2
 
 # Below Linux' ephemeral ports (32768 and up), which any program may be holding.
@@ -35,12 +38,14 @@ class Layout:
         nodes: number of compute nodes.
         cgroups: jobs are tracked and limited by cgroups (v1); else by the tree of processes, and no job
             can end as OUT_OF_MEMORY.
+        scale: a controller alone, with ten thousand nodes that do not exist; see `scale`.
     """
 
     folder: Path
     slot: int = 0
     nodes: int = DEFAULT_NODES
     cgroups: bool = True
+    scale: bool = False
 
     def port(self, offset: int) -> int:
         """Return a port of the slot."""
@@ -72,7 +77,7 @@ class Layout:
 
     @property
     def node_names(self) -> list[str]:
-        """All nodes; the last one has the GPUs."""
+        """The nodes that run, one slurmd each; the last one has the GPUs."""
         return [f"{self.node_prefix}{index + 1:03d}" for index in range(self.nodes)]
 
     @property
@@ -164,11 +169,11 @@ def load(folder: Path) -> Layout | None:
     path = folder / "lab.json"
     try:
         record = json.loads(path.read_text("utf-8"))
-        return Layout(folder, slot=record["slot"], nodes=record["nodes"], cgroups=record["cgroups"])
+        return Layout(folder, record["slot"], record["nodes"], record["cgroups"], record["scale"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise LabError(f"{path} is not a lab's record ({error}); `nomade lab down --purge` removes the lab") from error
+        raise LabError(f"{path} is not a lab's record: {error}") from error
 
 
 def save(layout: Layout) -> None:
@@ -178,6 +183,7 @@ def save(layout: Layout) -> None:
         "first_port": layout.port(0),
         "nodes": layout.nodes,
         "cgroups": layout.cgroups,
+        "scale": layout.scale,
     }
     layout.record.write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 

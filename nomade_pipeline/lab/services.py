@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 import socket
 import subprocess
 import tempfile
@@ -13,7 +12,7 @@ from typing import Callable
 
 from nomade_pipeline import clock
 from nomade_pipeline.lab import commands
-from nomade_pipeline.lab.configs import own_loopback_address
+from nomade_pipeline.lab.configs import ANY_LOOPBACK, own_loopback_address
 from nomade_pipeline.lab.errors import LabError
 from nomade_pipeline.lab.layout import Layout
 from nomade_pipeline.lab.processes import Process, daemons_of
@@ -74,8 +73,6 @@ def start(layout: Layout, service: Service) -> bool:
 
 def _launch(layout: Layout, service: Service) -> None:
     """Run the command that leaves a daemon in the background."""
-    account = pwd.getpwnam(service.user) if service.user else None
-    identity = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     argv = (["setsid", "--fork"] if service.fork else []) + list(service.argv)
     # A file, not a pipe: a daemon may keep its standard error open for good.
     with tempfile.TemporaryFile() as said:
@@ -89,7 +86,7 @@ def _launch(layout: Layout, service: Service) -> None:
                 check=False,
                 timeout=READY_SECONDS,
                 cwd="/",
-                **identity,  # type: ignore[call-overload]
+                **commands.identity(service.user),
             )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{service.name} does not go into the background; {quote(service.log)}") from error
@@ -165,12 +162,14 @@ def slurmd(layout: Layout, index: int) -> Service:
     """The daemon of a compute node."""
     node = layout.node_names[index]
     argv = ("slurmd", "-f", str(layout.slurm_conf), "-N", node)
-    answers = _listens(own_loopback_address() or "127.0.0.1", layout.slurmd_port(index))
+    answers = _listens(own_loopback_address() or ANY_LOOPBACK, layout.slurmd_port(index))
     return Service(f"slurmd {node}", argv, layout.logs / f"slurmd-{node}.log", answers)
 
 
 def all_services(layout: Layout) -> list[Service]:
     """Return the daemons in the order of their start."""
+    if layout.scale:
+        return [munged(layout), slurmctld(layout)]
     nodes = [slurmd(layout, index) for index in range(layout.nodes)]
     return [mariadb(layout), munged(layout), slurmdbd(layout), slurmctld(layout), *nodes]
 

@@ -21,17 +21,25 @@ def prepare(layout: Layout) -> None:
     """Write everything that a lab's daemons need; what must stay the same is written only once."""
     _make_folders(layout)
     _write_once(layout.munge / "munge.key", secrets.token_bytes(128), owner="munge", mode=0o400)
+    address = configs.own_loopback_address()
+    if layout.scale:
+        _write_configs(layout, configs.render_scale(layout, address))
+        return
     password = _write_once(layout.etc / "slurmdbd.password", secrets.token_hex(16).encode(), owner="root", mode=0o400)
     _write_once(layout.etc / "local.conf", LOCAL_CONF.encode(), owner="root", mode=0o644)
-    for name, text in configs.render(layout, password.decode(), configs.own_loopback_address()).items():
-        # slurmdbd refuses a configuration that others than its own user may read.
-        secret = name == "slurmdbd.conf"
-        _write(layout.etc / name, text.encode(), owner="slurm" if secret else "root", mode=0o600 if secret else 0o644)
+    _write_configs(layout, configs.render(layout, password.decode(), address))
     for index in range(GPUS):
         _make_device(layout.gpus / f"a100-{index}")
     for script in resources.files("nomade_pipeline.lab").joinpath("jobs").iterdir():
         _write(layout.job_scripts / script.name, script.read_bytes(), owner="root", mode=0o755)
     _create_database_files(layout)
+
+
+def _write_configs(layout: Layout, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        # slurmdbd refuses a configuration that others than its own user may read.
+        secret = name == "slurmdbd.conf"
+        _write(layout.etc / name, text.encode(), owner="slurm" if secret else "root", mode=0o600 if secret else 0o644)
 
 
 def create_database(layout: Layout) -> None:
@@ -76,7 +84,7 @@ def _create_database_files(layout: Layout) -> None:
 def _make_device(path: Path) -> None:
     """Make another /dev/null: Slurm wants a GPU to be a device, and opens none."""
     if not path.exists():
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.stat(os.devnull).st_rdev)
+        os.mknod(path, 0o666 | stat.S_IFCHR, Path(os.devnull).stat().st_rdev)
 
 
 def _write_once(path: Path, content: bytes, *, owner: str, mode: int) -> bytes:

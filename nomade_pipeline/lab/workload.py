@@ -272,8 +272,7 @@ def waits_for_qos(draw: Draw) -> Job:
 
 
 def _pending(draw: Draw, scenario: str, options: Sequence[str], reason: str, **rest: Any) -> Job:
-    job = draw.job(scenario, options, ["idle.sh", 1], state="PENDING", exit_code="0:0", reason=reason, **rest)
-    return job
+    return draw.job(scenario, options, ["idle.sh", 1], state="PENDING", exit_code="0:0", reason=reason, **rest)
 
 
 # In the order of their submission: what needs a node for itself, or a minute, comes first.
