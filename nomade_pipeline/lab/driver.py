@@ -213,6 +213,7 @@ def describe(entry: Submitted) -> dict[str, Any]:
         "name": job.name.decode("utf-8", "backslashreplace"),
         "comment_base64": base64.b64encode(job.comment).decode("ascii"),
         "options": list(job.options),
+        "script": list(job.script),
         "state": job.state,
         "exit_code": job.exit_code,
         "reason": job.reason,

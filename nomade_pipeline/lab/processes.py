@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Callable, Iterable, Iterator
 
 from nomade_pipeline import clock
+from nomade_pipeline.lab.layout import Layout
 
 # Every daemon of a lab is started with this variable; its value is the folder of the lab.
 MARK = "NOMADE_LAB"
@@ -19,11 +20,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Process:
-    """A process as /proc shows it."""
+    """A process as /proc shows it: its command line, its environment, and the folder that it works in."""
 
     pid: int
     argv: tuple[str, ...]
     environment: frozenset[bytes]
+    folder: str
 
 
 def all_processes() -> Iterator[Process]:
@@ -34,12 +36,13 @@ def all_processes() -> Iterator[Process]:
         try:
             environment = Path(f"/proc/{entry}/environ").read_bytes()
             argv = Path(f"/proc/{entry}/cmdline").read_bytes()
+            folder = str(Path(f"/proc/{entry}/cwd").readlink())
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             # Gone meanwhile, or the first process of a container, which not even root may read.
             continue
         if environment:
             words = argv.removesuffix(b"\0").split(b"\0")
-            yield Process(int(entry), tuple(map(os.fsdecode, words)), frozenset(environment.split(b"\0")))
+            yield Process(int(entry), tuple(map(os.fsdecode, words)), frozenset(environment.split(b"\0")), folder)
 
 
 def daemons_of(folder: Path) -> list[Process]:
@@ -55,15 +58,17 @@ def other_labs(folder: Path) -> set[str]:
     return {os.fsdecode(mark.removeprefix(prefix)) for mark in marks} - {str(folder)}
 
 
-def remains_of_jobs(slurm_conf: Path, nodes: Iterable[str]) -> set[int]:
-    """Return the pids that jobs of a lab have left: in the cgroups of its nodes, or by their environment."""
-    conf = os.fsencode(f"SLURM_CONF={slurm_conf}")
-    found = {
-        process.pid
-        for process in all_processes()
-        if conf in process.environment and any(word.startswith(b"SLURM_JOB_ID=") for word in process.environment)
-    }
-    for group in cgroups_of(nodes):
+def remains_of_jobs(layout: Layout) -> set[int]:
+    """Return the pids that jobs of a lab have left: step daemons, and what is in its cgroups or its environment."""
+    conf = os.fsencode(f"SLURM_CONF={layout.slurm_conf}")
+    found = set()
+    for process in all_processes():
+        in_job = conf in process.environment and any(word.startswith(b"SLURM_JOB_ID=") for word in process.environment)
+        # A step daemon writes its title over its environment, but it works in the folder of slurmd's logs.
+        step_daemon = process.folder == str(layout.logs) and process.argv[0].startswith("slurmstepd")
+        if in_job or step_daemon:
+            found.add(process.pid)
+    for group in cgroups_of(layout.node_names):
         for path in group.rglob("cgroup.procs"):
             with contextlib.suppress(FileNotFoundError):
                 found.update(map(int, path.read_text().split()))

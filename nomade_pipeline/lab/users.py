@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pwd
 from dataclasses import dataclass
+from typing import Mapping
 
 from nomade_pipeline.lab import commands
 from nomade_pipeline.lab.layout import Layout
@@ -35,6 +36,7 @@ USERS = (
 )
 # QOS by name with their settings; `single` lets a user run one job at a time.
 QOS = {"urgent": ("Priority=1000",), "single": ("MaxJobsPerUser=1",)}
+_ALL_QOS = ",".join(["normal", *QOS])
 
 
 def create_system_users() -> None:
@@ -68,21 +70,18 @@ def register(layout: Layout) -> None:
         LabError: slurmdbd refuses.
     """
     cluster = f"cluster={layout.cluster}"
-    _add_missing(layout, "cluster", layout.cluster)
-    for name, settings in QOS.items():
-        _add_missing(layout, "qos", name, *settings)
-    for account in ACCOUNTS:
-        _add_missing(
-            layout, "account", account.name, cluster, f"fairshare={account.shares}", "qos=normal,urgent,single"
-        )
-    for user in USERS:
-        _add_missing(layout, "user", user.name, f"account={user.account}", cluster, "fairshare=10")
+    shares = {account.name: [cluster, f"fairshare={account.shares}", f"qos={_ALL_QOS}"] for account in ACCOUNTS}
+    people = {user.name: [cluster, f"account={user.account}", "fairshare=10"] for user in USERS}
+    _add_missing(layout, "cluster", "cluster", {layout.cluster: []})
+    _add_missing(layout, "qos", "name", {name: list(settings) for name, settings in QOS.items()})
+    _add_missing(layout, "account", "account", shares)
+    _add_missing(layout, "user", "user", people)
 
 
-def _add_missing(layout: Layout, kind: str, name: str, *settings: str) -> None:
-    """Add an entity to the accounting unless there is one of its name."""
+def _add_missing(layout: Layout, kind: str, column: str, wanted: Mapping[str, list[str]]) -> None:
+    """Add those entities of a kind that the accounting has not; ``wanted`` are their settings by name."""
     environment = commands.tool_environment(layout)
-    column = "name" if kind == "qos" else kind
-    listed = commands.run(["sacctmgr", "-n", "-P", "show", kind, f"format={column}"], environment)
-    if name not in listed.split():
-        commands.run(["sacctmgr", "-i", "add", kind, name, *settings], environment)
+    present = commands.run(["sacctmgr", "-n", "-P", "show", kind, f"format={column}"], environment).split()
+    for name, settings in wanted.items():
+        if name not in present:
+            commands.run(["sacctmgr", "-i", "add", kind, name, *settings], environment)

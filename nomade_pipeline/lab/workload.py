@@ -97,9 +97,9 @@ class Draw:
 
 
 def _work(draw: Draw, status: int = 0) -> list[object]:
-    """Return work of one to four seconds on every resource of a job."""
+    """Return work of two to five seconds on every resource of a job."""
     number = draw.random.randint
-    return ["work.sh", number(1, 4), number(20, 120), number(1, 40), number(1, 20), status]
+    return ["work.sh", number(2, 5), number(20, 120), number(1, 40), number(1, 20), status]
 
 
 def completed(draw: Draw) -> Job:
@@ -181,7 +181,7 @@ def cancelled_pending(draw: Draw) -> Job:
 def deadline(draw: Draw) -> Job:
     """Waits for GPUs until it can no longer meet its deadline: it has an end and no start."""
     options = ["--gres=gpu:a100:2", "--time=1", "--deadline=now+70"]
-    return draw.job("deadline", options, ["idle.sh", 1], state="DEADLINE", when_runs="holder")
+    return draw.job("deadline", options, ["idle.sh", 1], state="DEADLINE", exit_code="1:0", when_runs="holder")
 
 
 def node_fail(draw: Draw) -> Job:
@@ -195,7 +195,7 @@ def node_fail(draw: Draw) -> Job:
 def preempted(draw: Draw) -> Job:
     """Loses its node to a job of higher priority, waits, and does its work in a second life."""
     options = [f"--nodelist={draw.layout.node_names[2]}", "--exclusive", "--partition=preempt-low"]
-    return draw.job("preempted", options, ["idle.sh", 10], earlier=("PREEMPTED",), alone=True)
+    return draw.job("preempted", options, ["idle.sh", 5], earlier=("PREEMPTED",), alone=True)
 
 
 def preemptor(draw: Draw) -> Job:

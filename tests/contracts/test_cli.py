@@ -18,7 +18,7 @@ from nomade_pipeline.cli.main import cli
 # What each command is called with where it needs arguments.
 ARGUMENTS = {"disk": ["/"], "sql": ["SELECT 1"], "forget": ["nope", "--dry-run"], "completion": ["bash"]}
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
-NOT_RUN = {"up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
+NOT_RUN = {"lab", "up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
 LATER = sorted(name for name, entry in COMMANDS.items() if entry.module == "later_commands")
