@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "up": Entry("run_commands", "Run agent, web server and daemon in the foreground."),
         "start": Entry("run_commands", "Run them in the background."),
         "stop": Entry("run_commands", "End what `start` or `up` runs."),
+        "lab": Entry("lab_commands", "Run a real Slurm cluster on this machine, to try things on."),
         "syscheck": Entry("syscheck_command", "Check this system's requirements."),
     },
     "Collect": {
