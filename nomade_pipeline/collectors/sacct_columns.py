@@ -21,6 +21,8 @@ from nomade_pipeline.collectors.slurm_values import (
 # `123`, `123_4`, `123_[5-9%2]` (cut at 64 bytes), `123+1`; behind a point the step: `batch`, `extern`, `0`, `0+1`.
 JOB_ID = re.compile(r"(\d+)(?:_(\d+|\[[^\]|]*\]?)|\+(\d+))?(?:\.([\w+-]+))?", re.ASCII)
 _STATE = re.compile(r"[A-Z_]+( by \d+)?\+?", re.ASCII)
+# What a site calls its users, partitions and so on holds no delimiter and no control character.
+_NAME = re.compile(r"[^|^\x00-\x1f\x7f]*")
 _MEMORY_REQUEST = re.compile(r"([^nc]*)([nc]?)")
 
 # A number so large is a request per CPU: Slurm's flag for it was printed as a part of the number (before 18.08).
@@ -46,6 +48,28 @@ def parse_state(text: Optional[str]) -> Optional[str]:
     """
     if text and _STATE.fullmatch(text) is None:
         raise ValueError(f"{text!r:.40} is no state")
+    return text
+
+
+def parse_name(text: str) -> str:
+    """Check that a text can be a name that a site gives, not a user of it, and return it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(f"{text!r:.40} is no name")
+    return text
+
+
+def parse_folder(text: str) -> str:
+    """Check that a text is an absolute path, or nothing, and return it.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if text and not text.startswith("/"):
+        raise ValueError(f"{text!r:.40} is no absolute path")
     return text
 
 
@@ -91,6 +115,10 @@ PARSERS: Dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("avediskread", "avediskwrite"), parse_size),
     **dict.fromkeys(("reqtres", "alloctres", "tresusageintot", "tresusageouttot", "tresusageinave"), parse_tres),
     **dict.fromkeys(("exitcode", "derivedexitcode"), parse_exit_code),
+    **dict.fromkeys(
+        ("cluster", "partition", "qos", "account", "user", "group", "uid", "gid", "nodelist", "reason"), parse_name
+    ),
+    "workdir": parse_folder,
     "state": parse_state,
     "reqmem": parse_memory_request,
 }

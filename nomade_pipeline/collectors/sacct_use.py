@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from nomade_pipeline.collectors.base import Row
 from nomade_pipeline.collectors.sacct_cells import Cells
@@ -71,19 +71,15 @@ def use_columns(allocation: Cells, steps: Sequence[Cells]) -> Row:
     """Return what the steps used; where the source tells no steps, what the allocation's own record says."""
     measured = steps or (allocation,)
     taken = [(each, each.read(parse_tres, "tresusageintot") or {}) for each in measured]
-    user = _cpu_seconds(allocation, steps, "usercpu")
-    system = _cpu_seconds(allocation, steps, "systemcpu")
-    total = _cpu_seconds(allocation, steps, "totalcpu")
-    if total is None and user is not None and system is not None:
-        total = user + system
+    memory = {
+        "memory_seff_bytes": _peak(_step_memory(each, tres) for each, tres in taken),
+        "memory_max_rss_tasks_bytes": _peak(_times_tasks(each, "maxrss") for each in measured),
+        "memory_max_rss_bytes": _peak(each.read(parse_size, "maxrss") for each in measured),
+    }
     return {
         "steps": len(steps),
-        "user_cpu_seconds": user,
-        "system_cpu_seconds": system,
-        "cpu_seconds": total,
-        "memory_seff_bytes": _largest(_step_memory(each, tres) for each, tres in taken),
-        "memory_max_rss_tasks_bytes": _largest(_times_tasks(each, "maxrss") for each in measured),
-        "memory_max_rss_bytes": _largest(each.read(parse_size, "maxrss") for each in measured),
+        **_cpu_columns(allocation, steps, sampled=any(memory.values())),
+        **memory,
         "disk_read_bytes": _added(_disk(each, tres, "avediskread") for each, tres in taken),
         "disk_write_bytes": _added(
             _disk(each, each.read(parse_tres, "tresusageouttot") or {}, "avediskwrite") for each in measured
@@ -94,6 +90,11 @@ def use_columns(allocation: Cells, steps: Sequence[Cells]) -> Row:
     }
 
 
+def _peak(values: Iterable[Optional[int]]) -> Optional[int]:
+    """Return the largest peak; 0 is what Slurm writes when a step ended before it was first sampled."""
+    return _largest(values) or None
+
+
 def efficiency_columns(row: Row) -> Row:
     """Return the ratios of what was used to what was there; none without both."""
     cpu_time = _product(row["elapsed_seconds"], row["alloc_cpus"])
@@ -102,6 +103,18 @@ def efficiency_columns(row: Row) -> Row:
         "memory_efficiency_ratio": _ratio(row["memory_seff_bytes"], row["alloc_memory_bytes"]),
         "memory_tasks_efficiency_ratio": _ratio(row["memory_max_rss_tasks_bytes"], row["req_memory_bytes"]),
     }
+
+
+def _cpu_columns(allocation: Cells, steps: Sequence[Cells], *, sampled: bool) -> Row:
+    """Return the CPU times; no time at all of a job that was not sampled is not measured (its node died)."""
+    user = _cpu_seconds(allocation, steps, "usercpu")
+    system = _cpu_seconds(allocation, steps, "systemcpu")
+    total = _cpu_seconds(allocation, steps, "totalcpu")
+    if total is None and user is not None and system is not None:
+        total = user + system
+    if not sampled and not total:
+        user = system = total = None
+    return {"user_cpu_seconds": user, "system_cpu_seconds": system, "cpu_seconds": total}
 
 
 def _cpu_seconds(allocation: Cells, steps: Sequence[Cells], name: str) -> Optional[float]:
@@ -153,11 +166,11 @@ def _joules(text: str) -> Optional[int]:
     return parse_size(text, base=1000)
 
 
-def _largest(values: Any) -> Optional[int]:
+def _largest(values: Iterable[Optional[int]]) -> Optional[int]:
     return max((value for value in values if value is not None), default=None)
 
 
-def _added(values: Any) -> Optional[int]:
+def _added(values: Iterable[Optional[int]]) -> Optional[int]:
     told = [value for value in values if value is not None]
     return sum(told) if told else None
 

@@ -364,10 +364,18 @@ def test_a_step_that_was_never_sampled_is_not_measured_rather_than_zero():
         assert found[name] is None
 
 
-def test_zero_is_measured():
-    found = row({"MaxRSS": "0", "TRESUsageInTot": "mem=0,fs/disk=0"})
-    assert (found["memory_max_rss_bytes"], found["memory_seff_bytes"], found["disk_read_bytes"]) == (0, 0, 0)
-    assert found["memory_efficiency_ratio"] == 0
+def test_no_bytes_of_disk_are_measured_but_no_memory_at_all_is_not():
+    """Slurm writes 0 for a step that ended before it was first sampled; no process does without memory."""
+    found = row({"MaxRSS": "0", "TRESUsageInTot": "mem=0,fs/disk=0", "TotalCPU": "00:00.116"})
+    assert found["disk_read_bytes"] == 0
+    assert (found["memory_max_rss_bytes"], found["memory_seff_bytes"]) == (None, None)
+    assert found["memory_efficiency_ratio"] is None
+    assert found["cpu_seconds"] == 0.116
+
+
+def test_no_cpu_time_counts_only_where_the_job_was_sampled():
+    assert row({"TotalCPU": "00:00:00", "MaxRSS": "2M"})["cpu_efficiency_ratio"] == 0
+    assert row({"TotalCPU": "00:00:00", "MaxRSS": "0"}, TotalCPU="00:00:00")["cpu_seconds"] is None
 
 
 def test_the_sentinels_of_slurm_are_not_measured():
