@@ -51,13 +51,21 @@ class Jobs:
 def rows_of(records: Sequence[Record], zone: tzinfo = timezone.utc) -> Jobs:
     """Return the rows of an output's records, one for each key.
 
-    Of rows with one key the one that ended last stays and the others are told.
-
     Args:
         records: allocations and steps.
         zone: where times without an offset were written.
     """
-    jobs, rejected = merge_steps(records)
+    jobs, lost = merge_steps(records)
+    rows, notices = rows_of_jobs(jobs, zone)
+    return Jobs(rows, [*lost, *notices])
+
+
+def rows_of_jobs(jobs: Sequence[Job], zone: tzinfo = timezone.utc) -> Tuple[List[Row], List[Rejected]]:
+    """Return the rows of jobs and what could not be read.
+
+    Of rows with one key the one that ended last stays, and the others are told.
+    """
+    rejected: List[Rejected] = []
     rows: Dict[Tuple[str, str, datetime], Row] = {}
     for job in jobs:
         row, notices = row_of(job, zone)
@@ -68,8 +76,8 @@ def rows_of(records: Sequence[Record], zone: tzinfo = timezone.utc) -> Jobs:
         before = rows.setdefault(key, row)
         if before != row:
             rows[key] = max(before, row, key=lambda each: (each["end_time"], repr(each)))
-            rejected.append(Rejected(f"{row['job_id']}", "a second job with the same number and submission"))
-    return Jobs(list(rows.values()), rejected)
+            rejected.append(Rejected(str(row["job_id"]), "a second job with the same number and submission"))
+    return list(rows.values()), rejected
 
 
 def row_of(job: Job, zone: tzinfo = timezone.utc) -> Tuple[Optional[Row], List[Rejected]]:
