@@ -351,10 +351,14 @@ class RetentionSettings:
         f"{_RETENTION_TEST}::test_old_days_leave_the_lake_and_what_was_rolled_up_stays",
     )
     hourly_days: int = _kept(
-        120, "Days of hourly rollups", f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age"
+        120,
+        "Days of hourly rollups, and of what the job monitor saw by hour",
+        f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age",
     )
     daily_days: int = _kept(
-        0, "Days of daily rollups", f"{_RETENTION_TEST}::test_daily_rollups_go_by_their_key_and_leave_no_series_behind"
+        0,
+        "Days of daily rollups, of the job table, of usage and of the nodes' history",
+        f"{_RETENTION_TEST}::test_daily_rollups_go_by_their_key_and_leave_no_series_behind",
     )
     collection_log_days: int = _kept(
         14,
