@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
-from nomade_pipeline.config.keys import key
+from nomade_pipeline.config.keys import NOW, key
 from nomade_pipeline.config.keys import keys_of as keys_of  # noqa: PLC0414 - offered here too
 from nomade_pipeline.config.paths import DataPaths
 
@@ -22,6 +22,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 AGENT_SECTIONS = ("general", "collectors", "monitor")
 
 SLURM = "accepted; its consumer comes with the Slurm collectors"
+FEATURES = "accepted; its consumer comes with the features of jobs"
 MONITOR = "accepted; its consumer comes with the job I/O monitor"
 ALERTS = "accepted; its consumer comes with the alerts"
 PREDICTION = "accepted; its consumer comes with the prediction"
@@ -186,13 +187,21 @@ class SlurmSettings:
 
 @dataclass(frozen=True)
 class JobMetricsSettings:
-    """`[collectors.job_metrics]`."""
+    """`[collectors.job_metrics]`: skipped with the reason where there is no Slurm."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    lookback_hours: int = key(24, "How far back ended jobs are asked for.", consumer=SLURM, minimum=1, maximum=8784)
-    min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=SLURM, minimum=0)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        NOW, f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_only_the_hosts_of_the_configuration_ask"
+    )
+    lookback_hours: int = key(
+        24,
+        "Hours back that ended jobs are asked for at the start and once an hour, so that late ones are found.",
+        minimum=1,
+        maximum=8784,
+        test=f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_everything_within_the_lookback_is_read_at_first_and_once_an_hour",
+    )
+    min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=FEATURES, minimum=0)
 
 
 @dataclass(frozen=True)
