@@ -20,6 +20,8 @@ _SILENT = re.compile(
     r"host is unreachable",
     re.IGNORECASE,
 )
+# What they say where they are installed and no cluster is: there is neither a slurm.conf nor who would send one.
+_NO_CLUSTER = "could not establish a configuration source"
 _VERSION = re.compile(r"slurm[a-z-]*\s+(\d+)\.(\d+)")
 
 
@@ -72,6 +74,7 @@ def run_slurm(probe: Probe, argv: Sequence[str], timeout: float) -> Completed:
 
     Raises:
         CollectorError: it failed, or its output is cut off.
+        Skipped: the commands are installed, but no cluster is configured.
         Interrupted: the agent is stopping.
     """
     completed = run_any(probe, argv, timeout)
@@ -85,6 +88,8 @@ def run_slurm(probe: Probe, argv: Sequence[str], timeout: float) -> Completed:
 def _judged(completed: Completed) -> CollectorError:
     said = completed.stderr + completed.stdout
     error = failure(completed)
+    if _NO_CLUSTER in said.lower():
+        return Skipped("not_present", f"{completed.argv[0]}: no cluster is configured here, there is no slurm.conf")
     if _SILENT.search(said):
         return CollectorError("service_down", str(error))
     if "permission denied" in said.lower() or "access/permission" in said.lower():

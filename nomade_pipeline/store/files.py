@@ -53,6 +53,16 @@ class TableFile:
         with self._readable():
             return int(pq.read_metadata(self.path).num_rows)
 
+    def rows_by_hour(self) -> dict[datetime, int]:
+        """Return the number of rows of each UTC hour that has any, from the sample times alone."""
+        import polars as pl
+        import pyarrow.parquet as pq
+
+        with self._readable():
+            times = pl.DataFrame(pl.from_arrow(pq.read_table(self.path, columns=["sample_time"], partitioning=None)))
+        counts = times.group_by(pl.col("sample_time").dt.truncate("1h")).len().sort("sample_time")
+        return {hour: int(count) for hour, count in counts.iter_rows()}
+
     def newest(self) -> datetime | None:
         """Return the newest sample time, from the footer; None when there are no rows."""
         with self._readable():
