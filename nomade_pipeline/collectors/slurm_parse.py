@@ -75,10 +75,11 @@ def table_of(text: str, kind: str) -> Table:
     Raises:
         CollectorError: it is not the table that was asked for, or cut off.
     """
-    table = marked_table(text)
-    if table is None or kind_of(table.titles) != kind:
-        raise CollectorError("parse", f"{kind}: its header is not in the output: {text[:80]!r}")
-    return table
+    marked = marked_table(text)
+    for table in text_tables(text, kind_of) if marked is None else (marked,):
+        if kind_of(table.titles) == kind:
+            return table
+    raise CollectorError("parse", f"{kind}: its header is not in the output: {text[:80]!r}")
 
 
 def kind_of(titles: Container[str]) -> Optional[str]:

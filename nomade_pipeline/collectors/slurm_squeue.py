@@ -96,7 +96,7 @@ def job_of(record: Record) -> Job:
         KeyError: the record has no job number or no state.
     """
     state_raw = record["STATE"] if "STATE" in record else record["ST"]
-    state = _state(state_raw)
+    state = state_of(state_raw)
     if state is None and not re.fullmatch(r"[A-Z_+]+", state_raw):
         raise ValueError(f"{state_raw!r:.40} is no state of a job: the columns are shifted")
     job_id, raw, array = _identity(record)
@@ -133,7 +133,7 @@ def job_of(record: Record) -> Job:
     return Job(refuse_impossible(SLURM_JOB, row), tasks or 1, tuple(partition.split(",")) if partition else ())
 
 
-def _state(text: str) -> Optional[str]:
+def state_of(text: str) -> Optional[str]:
     """Return the state of `RUNNING+COMPLETING`, which is told in JSON: a flag goes before the base, as in squeue."""
     words = [parse_job_state(word)[0] for word in ([text] if text.endswith("+") else text.split("+"))]
     return next((word for word in words if word in JOB_FLAGS), words[0])

@@ -164,13 +164,12 @@ class GpuSettings:
     )
 
 
-def _asking_hosts(consumer: str, test: str = "") -> Any:
+def _asking_hosts(**about: Any) -> Any:
     return key(
         (),
         "Short names of the hosts that ask Slurm. Empty: every host but those that run a slurmd and no slurmctld.",
         form="name",
-        consumer=consumer,
-        test=test,
+        **about,
     )
 
 
@@ -178,10 +177,16 @@ def _asking_hosts(consumer: str, test: str = "") -> Any:
 class SlurmSettings:
     """`[collectors.slurm]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    partitions: Tuple[str, ...] = key((), "Partitions whose queue is measured. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    partitions: Tuple[str, ...] = key(
+        (),
+        "Partitions whose queue is measured; nothing of others is stored, but `(cluster)` counts all. Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_partitions_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class JobMetricsSettings:
 
     enabled: bool = _enabled(consumer=SLURM, test="")
     interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
+    hosts: Tuple[str, ...] = _asking_hosts(consumer=SLURM)
     lookback_hours: int = key(24, "How far back ended jobs are asked for.", consumer=SLURM, minimum=1, maximum=8784)
     min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=SLURM, minimum=0)
 
@@ -199,10 +204,16 @@ class JobMetricsSettings:
 class NodeStateSettings:
     """`[collectors.node_state]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    nodes: Tuple[str, ...] = key((), "Nodes whose state is read. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    nodes: Tuple[str, ...] = key(
+        (),
+        "Nodes whose state is stored, as Slurm writes them (`n[001-064]`) or as shell patterns (`gpu*`). Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_nodes_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
