@@ -25,7 +25,13 @@ DISTRIBUTION = "nomade-pipeline"
 # Fine; a thing that may be missing; a failure.
 OK, ABSENT, FAILURE = "ok", "absent", "failure"
 
-SLURM_TOOLS = ("sinfo", "squeue", "sacct", "sstat")
+# Command of Slurm and what it is needed for.
+SLURM_TOOLS = {
+    "sinfo": "partitions and their nodes",
+    "squeue": "the queue, and why jobs wait",
+    "sacct": "the history of jobs, all that is learnt from it",
+    "sstat": "running jobs whose processes may not be read",
+}
 TOOL_SECONDS = 10.0
 
 
@@ -139,9 +145,13 @@ def _slurm(probe: Probe) -> Iterator[Check]:
         return
     for tool, present in found.items():
         yield (
-            Check(OK, f"{tool} available")
+            Check(OK, f"{tool} available ({SLURM_TOOLS[tool]})")
             if present
-            else Check(FAILURE, f"{tool} not found", "install the Slurm client commands or add them to PATH")
+            else Check(
+                FAILURE,
+                f"{tool} not found ({SLURM_TOOLS[tool]})",
+                "install the Slurm client commands or add them to PATH",
+            )
         )
     settings = _slurm_settings(probe)
     if settings is None:
@@ -149,7 +159,7 @@ def _slurm(probe: Probe) -> Iterator[Check]:
         return
     storage = settings.get("AccountingStorageType", "")
     yield (
-        Check(OK, "slurmdbd enabled")
+        Check(OK, "slurmdbd enabled (job history outlives the scheduler)")
         if storage.endswith("slurmdbd")
         else Check(
             FAILURE,
@@ -159,7 +169,7 @@ def _slurm(probe: Probe) -> Iterator[Check]:
     )
     gather = settings.get("JobAcctGatherType", "")
     yield (
-        Check(OK, "JobAcctGather configured")
+        Check(OK, "JobAcctGather configured (CPU and memory that jobs used)")
         if gather and not gather.endswith("none") and gather != "(null)"
         else Check(
             FAILURE,

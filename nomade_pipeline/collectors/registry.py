@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from nomade_pipeline.collectors import disk, gpu, iostat, mpstat, nfs, node_state, slurm, vmstat
+from nomade_pipeline.collectors import disk, gpu, iostat, job_metrics, mpstat, nfs, node_state, slurm, vmstat
 from nomade_pipeline.collectors.base import Collector
 
 COLLECTORS: Tuple[Collector, ...] = (
@@ -16,6 +16,7 @@ COLLECTORS: Tuple[Collector, ...] = (
     gpu.COLLECTOR,
     slurm.COLLECTOR,
     node_state.COLLECTOR,
+    job_metrics.COLLECTOR,
 )
 
 

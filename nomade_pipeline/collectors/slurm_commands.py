@@ -16,7 +16,8 @@ FIELD, RECORD = "\x1f", "\x1e"
 _SILENT = re.compile(
     r"unable to contact slurm controller|connection refused|connection timed out|unable to connect|"
     r"unexpected message received|zero bytes were transmitted|problem talking to the database|"
-    r"slurm backup controller in standby|socket timed out|dbd_conn|host is unreachable",
+    r"failed to open persistent connection|slurm backup controller in standby|socket timed out|dbd_conn|"
+    r"host is unreachable",
     re.IGNORECASE,
 )
 _VERSION = re.compile(r"slurm[a-z-]*\s+(\d+)\.(\d+)")

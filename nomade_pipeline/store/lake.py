@@ -153,7 +153,7 @@ class Lake:
         path = self.partition(table, cluster, day) / DAY_FILE
         stored = TableFile(table, path)
         before = stored.count()
-        rows = self._swap_day(table, cluster, day, [stored, Rows(frame)], unless=stored.content_hash())
+        rows = self._swap_day(table, cluster, day, [stored, Rows(table, frame)], unless=stored.content_hash())
         hours: dict[datetime, tuple[str, int]] = {}
         for hour, _ in by_hour(frame):
             held = stored.read(keep=in_hour(hour)).sort(table.key)

@@ -74,6 +74,7 @@ class Table:
         rollup_by: columns whose values name one rolled-up series.
         own_time: column whose value decides a row's hour and day and stands in ``sample_time``, for records of
             something that happened (a job that ended); empty for samples.
+        transient: its subjects come and go (jobs): a run may rightly give no row, and no latest row is kept.
         version: grows with every change of the contract; columns are only added or widened.
     """
 
@@ -86,6 +87,7 @@ class Table:
     subject: Tuple[str, ...] = ()
     rollup_by: Tuple[str, ...] = ("host",)
     own_time: str = ""
+    transient: bool = False
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -116,6 +118,11 @@ class Table:
             return self._by_name[name]
         except KeyError:
             raise KeyError(f"table {self.name} has no column {name}") from None
+
+    @property
+    def split_by(self) -> str:
+        """The column behind cluster in the order of the files: large days are worked on by ranges of it."""
+        return self.key[1]
 
     @cached_property
     def _by_name(self) -> Dict[str, Column]:
@@ -190,6 +197,7 @@ def raw_table(
     collector: str,
     subject: Tuple[str, ...] = (),
     rollup_by: Optional[Tuple[str, ...]] = None,
+    transient: bool = False,
     version: int = 1,
 ) -> Table:
     """Build a raw table: the common columns, then its own, then the time of receipt.
@@ -205,6 +213,7 @@ def raw_table(
         collector=collector,
         subject=subject,
         rollup_by=rollup_by if rollup_by is not None else ("host", *subject),
+        transient=transient,
         version=version,
     )
 
@@ -233,5 +242,6 @@ def event_table(
         collector=collector,
         subject=identity,
         own_time=own_time,
+        transient=True,
         version=version,
     )

@@ -169,6 +169,7 @@ JOB_MONITOR = raw_table(
     ),
     collector="job_monitor",
     subject=("job_id_raw", "node"),
+    transient=True,
 )
 
 JOB_FINDING = raw_table(
@@ -187,4 +188,5 @@ JOB_FINDING = raw_table(
     ),
     collector="job_monitor",
     subject=("finding", "job_id_raw", "node"),
+    transient=True,
 )

@@ -99,6 +99,7 @@ SLURM_PENDING = raw_table(
     ),
     collector="slurm",
     subject=("partition", "reason_class"),
+    transient=True,
 )
 
 SLURM_PARTITION = raw_table(
@@ -217,6 +218,7 @@ SLURM_JOB = raw_table(
     ),
     collector="slurm",
     subject=("job_id_raw",),
+    transient=True,
 )
 
 SLURM_SHARE = raw_table(
@@ -263,6 +265,7 @@ SLURM_SHARE = raw_table(
     ),
     collector="slurm",
     subject=("account", "user", "partition"),
+    transient=True,
 )
 
 SLURM_PRIORITY = raw_table(
@@ -290,6 +293,7 @@ SLURM_PRIORITY = raw_table(
     ),
     collector="slurm",
     subject=("job_id_raw", "partition"),
+    transient=True,
 )
 
 SLURM_RESERVATION = raw_table(
@@ -310,6 +314,7 @@ SLURM_RESERVATION = raw_table(
     ),
     collector="slurm",
     subject=("reservation",),
+    transient=True,
 )
 
 FINDING_COLUMNS = (
@@ -326,6 +331,7 @@ SLURM_RUNAWAY = raw_table(
     FINDING_COLUMNS,
     collector="slurm",
     subject=("job_id_raw",),
+    transient=True,
 )
 
 SLURM_TABLES: tuple[Table, ...] = (
