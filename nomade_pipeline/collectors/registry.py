@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from nomade_pipeline.collectors import disk, gpu, iostat, job_metrics, mpstat, nfs, vmstat
+from nomade_pipeline.collectors import disk, gpu, iostat, job_metrics, mpstat, nfs, node_state, slurm, vmstat
 from nomade_pipeline.collectors.base import Collector
 
 COLLECTORS: Tuple[Collector, ...] = (
@@ -14,6 +14,8 @@ COLLECTORS: Tuple[Collector, ...] = (
     vmstat.COLLECTOR,
     nfs.COLLECTOR,
     gpu.COLLECTOR,
+    slurm.COLLECTOR,
+    node_state.COLLECTOR,
     job_metrics.COLLECTOR,
 )
 

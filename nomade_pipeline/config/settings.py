@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
-from nomade_pipeline.config.keys import NOW, key
+from nomade_pipeline.config.keys import key
 from nomade_pipeline.config.keys import keys_of as keys_of  # noqa: PLC0414 - offered here too
 from nomade_pipeline.config.paths import DataPaths
 
@@ -165,13 +165,12 @@ class GpuSettings:
     )
 
 
-def _asking_hosts(consumer: str, test: str = "") -> Any:
+def _asking_hosts(**about: Any) -> Any:
     return key(
         (),
         "Short names of the hosts that ask Slurm. Empty: every host but those that run a slurmd and no slurmctld.",
         form="name",
-        consumer=consumer,
-        test=test,
+        **about,
     )
 
 
@@ -179,10 +178,16 @@ def _asking_hosts(consumer: str, test: str = "") -> Any:
 class SlurmSettings:
     """`[collectors.slurm]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    partitions: Tuple[str, ...] = key((), "Partitions whose queue is measured. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    partitions: Tuple[str, ...] = key(
+        (),
+        "Partitions whose queue is measured; nothing of others is stored, but `(cluster)` counts all. Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_partitions_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class JobMetricsSettings:
     enabled: bool = _enabled()
     interval: int = _interval()
     hosts: Tuple[str, ...] = _asking_hosts(
-        NOW, f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_only_the_hosts_of_the_configuration_ask"
+        test=f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_only_the_hosts_of_the_configuration_ask"
     )
     lookback_hours: int = key(
         24,
@@ -208,10 +213,16 @@ class JobMetricsSettings:
 class NodeStateSettings:
     """`[collectors.node_state]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    nodes: Tuple[str, ...] = key((), "Nodes whose state is read. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    nodes: Tuple[str, ...] = key(
+        (),
+        "Nodes whose state is stored, as Slurm writes them (`n[001-064]`) or as shell patterns (`gpu*`). Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_nodes_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
