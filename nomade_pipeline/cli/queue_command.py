@@ -109,4 +109,5 @@ def _wait(seconds: float | None) -> str | None:
 def _reason_line(row: Mapping[str, Any]) -> str:
     told = f" ({printable(row['example_reason'])})" if row["example_reason"] else ""
     wait = f", longest {age_text(row['wait_max_seconds'])}" if row["wait_max_seconds"] is not None else ""
-    return f"  {printable(row['partition'])}: {row['jobs']} jobs: {WORDS[row['reason_class']]}{told}{wait}"
+    count = f"{row['jobs']} job{'' if row['jobs'] == 1 else 's'}"
+    return f"  {printable(row['partition'])}: {count}: {WORDS[row['reason_class']]}{told}{wait}"
