@@ -10,57 +10,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.lab import Lab
+from support.site import Site
 
 pytestmark = pytest.mark.needs("slurm")
 
 ENDED = ("CD", "F", "CA", "TO", "NF", "PR", "BF", "DL", "OOM", "RV", "RQ")
 COLLECTORS = "slurm,node_state,job_metrics,job_monitor"
-
-
-@dataclass
-class Site:
-    """A lab with a data folder that has watched it.
-
-    Attributes:
-        lab: the cluster.
-        folder: the data folder.
-    """
-
-    lab: Lab
-    folder: Path
-
-    def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "nomade_pipeline.cli.main", "--data-dir", str(self.folder), *arguments]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**self.lab.environment, "HOME": str(self.folder), "NOMADE_GENERAL__CLUSTER_NAME": "lab"}
-
-    def nomade(self, *arguments: str) -> str:
-        done = subprocess.run(
-            self.argv(*arguments), env=self.environment, cwd=self.folder, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self.nomade(*arguments, "--json"))
-
-    def slurm(self, *argv: str) -> bytes:
-        done = self.lab.run(argv)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def slurm_json(self, *argv: str) -> Any:
-        return json.loads(self.slurm(*argv).decode("utf-8", "replace"))
 
 
 @pytest.fixture(scope="module")
