@@ -116,7 +116,7 @@ def _header(line: str, kind_of: Callable[[Container[str]], Optional[str]]) -> Op
     for delimiter in (*_DELIMITERS, None):
         if delimiter is not None and delimiter not in line:
             continue
-        split = _Split(delimiter, delimiter is not None and line.rstrip().endswith(delimiter))
+        split = _Split(delimiter, delimiter is not None and line.rstrip(" \r").endswith(delimiter))
         titles = [title.upper() for title in split.cells(line)]
         kind = kind_of(titles)
         if kind is not None and all(map(_TITLE.fullmatch, titles)):
