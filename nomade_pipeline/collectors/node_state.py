@@ -90,7 +90,7 @@ def _json_record(entry: Mapping[str, Any]) -> Tuple[Record, Reason]:
     load = slurm_json.text_of(entry.get("cpu_load"))
     if load is not None and load.isdigit():
         words["CPULoad"] = str(int(load) / _HUNDREDTHS)
-    reason = slurm_json.text_of(entry.get("reason")) or None
+    reason = " ".join((slurm_json.text_of(entry.get("reason")) or "").split()) or None
     if reason is None:
         return words, Reason()
     user = slurm_json.text_of(entry.get("reason_set_by_user")) or None

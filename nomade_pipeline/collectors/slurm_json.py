@@ -152,6 +152,8 @@ def job_record(entry: Mapping[str, Any]) -> Record:
     """Return a job as a record by squeue's titles."""
     record = record_of(entry, _JOB_NAMES)
     record["STATE"] = state_of(entry.get("job_state"))
+    # The longer form, with the nodes that are not available; squeue prints it where there is one.
+    record["REASON"] = text_of(entry.get("state_description")) or record.get("REASON", "")
     record["TRES_ALLOC"] = text_of(entry.get("tres_alloc_str")) or text_of(entry.get("tres_req_str")) or ""
     # A job of no array or no heterogeneous job has the leader 0.
     if record.get("ARRAY_JOB_ID", "0") != "0":

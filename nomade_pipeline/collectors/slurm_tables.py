@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Container, Dict, List, Optional, Sequence, Tuple
 
 from nomade_pipeline.collectors.base import CollectorError, Rejected
@@ -81,7 +81,7 @@ def text_tables(text: str, kind_of: Callable[[Container[str]], Optional[str]]) -
     if len(clusters) > 1:
         raise CollectorError("parse", f"several clusters in one text, {', '.join(clusters)}: ask for one at a time")
     tables: List[Table] = []
-    split = _Split(None, has_end=False)
+    split = _Split(None)
     is_open = False
     for line in text.split("\n"):
         header = _header(line, kind_of)
@@ -98,15 +98,25 @@ def text_tables(text: str, kind_of: Callable[[Container[str]], Optional[str]]) -
 
 @dataclass(frozen=True)
 class _Split:
-    """How the lines of a table come apart: at a character, or at blanks (None); ``has_end``: it also ends each line."""
+    """How the lines of a table come apart.
+
+    Attributes:
+        delimiter: the character between fields, None for blanks.
+        has_end: it also ends each line.
+        before_last: where the last title but one ends in the header.
+    """
 
     delimiter: Optional[str]
-    has_end: bool
+    has_end: bool = False
+    before_last: int = 0
 
     def cells(self, line: str) -> List[str]:
         """Return the fields of a line."""
         if self.delimiter is None:
-            return line.split()
+            cells = line.split()
+            # Numbers are aligned with the ends of their titles: with nothing behind, the last field is empty.
+            is_padded = len(line) > self.before_last > 0 and not line[self.before_last :].strip()
+            return [*cells, ""] if is_padded else cells
         found = [cell.strip() for cell in line.split(self.delimiter)]
         return found[:-1] if self.has_end and found[-1] == "" else found
 
@@ -116,11 +126,12 @@ def _header(line: str, kind_of: Callable[[Container[str]], Optional[str]]) -> Op
     for delimiter in (*_DELIMITERS, None):
         if delimiter is not None and delimiter not in line:
             continue
-        split = _Split(delimiter, delimiter is not None and line.rstrip().endswith(delimiter))
+        split = _Split(delimiter, delimiter is not None and line.rstrip(" \r").endswith(delimiter))
         titles = [title.upper() for title in split.cells(line)]
         kind = kind_of(titles)
         if kind is not None and all(map(_TITLE.fullmatch, titles)):
-            return split, Table(_distinct(titles), kind=kind)
+            before_last = len(line.rstrip()[: -len(titles[-1])].rstrip())
+            return replace(split, before_last=before_last), Table(_distinct(titles), kind=kind)
     return None
 
 
