@@ -134,3 +134,16 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def hive_values(folder: Path, key: str) -> list[str]:
+    """Return the values of a hive key below a folder, sorted."""
+    return [name[len(key) + 1 :] for name in names_in(folder) if name.startswith(f"{key}=")]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the sorted names in a folder; none when it does not exist."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
