@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from nomade_pipeline.collectors import disk, gpu, iostat, mpstat, nfs, vmstat
+from nomade_pipeline.collectors import disk, gpu, iostat, job_monitor, mpstat, nfs, vmstat
 from nomade_pipeline.collectors.base import Collector
 
 COLLECTORS: Tuple[Collector, ...] = (
@@ -14,6 +14,7 @@ COLLECTORS: Tuple[Collector, ...] = (
     vmstat.COLLECTOR,
     nfs.COLLECTOR,
     gpu.COLLECTOR,
+    job_monitor.COLLECTOR,
 )
 
 
