@@ -13,14 +13,26 @@ from nomade_pipeline.ingest.rollup import roll_up_day
 from nomade_pipeline.resources import BACKFILL, DAILY, FRESHNESS, IO_RETRY, OWNERS, NomadeResource, column_schema
 from nomade_pipeline.tables import rollups as contracts
 from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.job_rollups import JOB_USAGE, JOB_VIEWS, JOBS, NODE_HISTORY, USAGE_HOURLY
 
-# Asset name to the contract of the table it writes.
+_VIEWS = {view.name: view for view in JOB_VIEWS}
+
+# Asset name to the contract of the table, or of the view on it, that it brings up to date.
 ROLLUPS: dict[str, Table] = {
     "hourly": contracts.HOURLY,
     "daily": contracts.DAILY,
     "latest": contracts.LATEST,
     "collection_log": contracts.COLLECTION_LOG,
     "ledger": contracts.LEDGER,
+    "jobs": JOBS,
+    "job_usage": JOB_USAGE,
+    "usage": USAGE_HOURLY,
+    "users": _VIEWS["users"],
+    "accounts": _VIEWS["accounts"],
+    "queue": _VIEWS["queue_hourly"],
+    "nodes": _VIEWS["nodes_hourly"],
+    "node_history": NODE_HISTORY,
+    "metrics_coverage": _VIEWS["metrics_coverage"],
 }
 
 
@@ -28,7 +40,7 @@ def _spec(name: str, table: Table) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=["rollup", name],
         deps=[asset.key for asset in RAW_ASSETS],
-        description=f"{table.description} Key: {', '.join(table.key)}.",
+        description=f"{table.description} Key: {', '.join(table.key) or 'none, it is a view'}.",
         group_name="rollup",
         kinds={"sqlite"},
         owners=OWNERS,

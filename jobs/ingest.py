@@ -11,9 +11,11 @@ import dagster as dg
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
+from assets.slurm_checks import no_partitions_left_failed
 from nomade_pipeline.ingest.partition import days_to_ingest
 
-_DATA = dg.AssetSelection.assets(*RAW_ASSETS, rollup_assets)
+_INVENTORY = dg.AssetSelection.checks(no_partitions_left_failed)
+_DATA = dg.AssetSelection.assets(*RAW_ASSETS, rollup_assets) - _INVENTORY
 _SUITES = dg.AssetSelection.checks(*SUITE_CHECKS)
 
 # One process for the whole run: starting one a step costs more than the steps do.
@@ -37,6 +39,22 @@ roll_up_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(rollup_assets),
     executor_def=dg.in_process_executor,
     description="The rollups of one UTC day alone.",
+)
+
+
+inventory_job = dg.define_asset_job(
+    "inventory",
+    selection=_INVENTORY,
+    executor_def=dg.in_process_executor,
+    description="What is broken now: partitions whose newest materialisation failed.",
+)
+
+inventory_daily = dg.ScheduleDefinition(
+    name="inventory_daily",
+    job=inventory_job,
+    cron_schedule="0 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 

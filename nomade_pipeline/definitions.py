@@ -12,7 +12,16 @@ import dagster as dg
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
-from jobs.ingest import close_day_job, close_yesterday_daily, ingest_every_15_minutes, ingest_job, roll_up_job
+from assets.slurm_checks import COMPARISONS, no_partitions_left_failed
+from jobs.ingest import (
+    close_day_job,
+    close_yesterday_daily,
+    ingest_every_15_minutes,
+    ingest_job,
+    inventory_daily,
+    inventory_job,
+    roll_up_job,
+)
 from jobs.maintenance import maintenance, maintenance_daily
 from nomade_pipeline.resources import NomadeResource
 from sensors.late_data import late_data_sensor
@@ -29,9 +38,9 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
     resources: dict[str, Any] = {"nomade": config or NomadeResource()}
     return dg.Definitions(
         assets=[*RAW_ASSETS, rollup_assets],
-        asset_checks=SUITE_CHECKS,
-        jobs=[ingest_job, close_day_job, roll_up_job, maintenance],
-        schedules=[ingest_every_15_minutes, close_yesterday_daily, maintenance_daily],
+        asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
+        jobs=[ingest_job, close_day_job, roll_up_job, inventory_job, maintenance],
+        schedules=[ingest_every_15_minutes, close_yesterday_daily, inventory_daily, maintenance_daily],
         sensors=[late_data_sensor, rollups_after_failure],
         resources={**resources, **(overrides or {})},
     )

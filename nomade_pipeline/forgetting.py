@@ -11,6 +11,7 @@ from nomade_pipeline.retention import Removed, RetentionError, delete_rows
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import SpoolFile, spool_files
 from nomade_pipeline.tables.catalog import RAW_TABLES
+from nomade_pipeline.tables.job_rollups import JOB_ROLLUP_TABLES
 
 
 def known_clusters(store: Store) -> list[str]:
@@ -59,7 +60,8 @@ def forget(store: Store, cluster: str, *, force: bool = False, dry_run: bool = F
     own_series = "series_id IN (SELECT series_id FROM series WHERE cluster = ?)"
     for name in ("hourly_rollup", "daily_rollup"):
         delete_rows(store, name, own_series, (cluster,), removed, dry_run=dry_run)
-    for name in ("series", "latest", "collection_log", "ledger", "lake_hours", "sources"):
+    jobs = (table.name for table in JOB_ROLLUP_TABLES)
+    for name in ("series", "latest", "collection_log", "ledger", "lake_hours", "sources", *jobs):
         delete_rows(store, name, "cluster = ?", (cluster,), removed, dry_run=dry_run)
     return removed
 

@@ -260,6 +260,10 @@ _EXPIRED = {
     "daily_rollup": f"date < substr(?, 1, 10) AND series_id IN {_LIVE_SERIES}",
     "collection_log": f"sample_time < ? AND cluster IN {_LIVE}",
     "ledger": f"hour < ? AND cluster IN {_LIVE}",
+    "job_usage": f"hour < ? AND cluster IN {_LIVE}",
+    "jobs": f"end_time < ? AND cluster IN {_LIVE}",
+    "usage_hourly": f"hour < ? AND cluster IN {_LIVE}",
+    "node_history": f"hour < ? AND cluster IN {_LIVE}",
 }
 
 
@@ -272,6 +276,10 @@ def _database(
         "daily_rollup": settings.daily_days,
         "collection_log": settings.collection_log_days,
         "ledger": settings.ledger_days,
+        "job_usage": settings.hourly_days,
+        "jobs": settings.daily_days,
+        "usage_hourly": settings.daily_days,
+        "node_history": settings.daily_days,
     }
     for name, condition in _EXPIRED.items():
         before = limit(now, days[name])

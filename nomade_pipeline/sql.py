@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Mapping
 
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.errors import NoData, SqlError
-from nomade_pipeline.store.database import VIEWS, open_readonly
+from nomade_pipeline.store.database import open_readonly
 from nomade_pipeline.store.lake import DAY_FILE, Lake
 from nomade_pipeline.store.schema import arrow_schema
+from nomade_pipeline.store.views import VIEWS
 from nomade_pipeline.tables.catalog import RAW_TABLES
 from nomade_pipeline.tables.contract import ROLLUP, Column, Table
+from nomade_pipeline.tables.job_rollups import JOB_VIEWS
 from nomade_pipeline.tables.rollups import DAILY, HOURLY, ROLLUP_TABLES, SERIES
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _ROLLUPS: dict[str, Table] = {
     **{table.name: table for table in ROLLUP_TABLES if table.name not in _RAW},
     "hourly": _view_contract("hourly", "Hourly rollups with names and means.", HOURLY.column("hour"), HOURLY),
     "daily": _view_contract("daily", "Daily rollups with names and means.", DAILY.column("date"), DAILY),
+    **{view.name: view for view in JOB_VIEWS},
 }
 assert set(VIEWS) <= set(_ROLLUPS)
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Mapping, Optional
 
+from nomade_pipeline.collectors.base import Skipped
 from nomade_pipeline.collectors.mounts import NETWORK_TYPES, mount_of, parse_mountinfo
+from nomade_pipeline.collectors.slurm_commands import require_cluster
 from nomade_pipeline.config.load import ConfigError, load_config
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.config.settings import Config
@@ -25,7 +27,13 @@ DISTRIBUTION = "nomade-pipeline"
 # Fine; a thing that may be missing; a failure.
 OK, ABSENT, FAILURE = "ok", "absent", "failure"
 
-SLURM_TOOLS = ("sinfo", "squeue", "sacct", "sstat")
+# Command of Slurm and what it is needed for.
+SLURM_TOOLS = {
+    "sinfo": "partitions and their nodes",
+    "squeue": "the queue, and why jobs wait",
+    "sacct": "the history of jobs, all that is learnt from it",
+    "sstat": "running jobs whose processes may not be read",
+}
 TOOL_SECONDS = 10.0
 
 
@@ -139,17 +147,21 @@ def _slurm(probe: Probe) -> Iterator[Check]:
         return
     for tool, present in found.items():
         yield (
-            Check(OK, f"{tool} available")
+            Check(OK, f"{tool} available ({SLURM_TOOLS[tool]})")
             if present
-            else Check(FAILURE, f"{tool} not found", "install the Slurm client commands or add them to PATH")
+            else Check(
+                FAILURE,
+                f"{tool} not found ({SLURM_TOOLS[tool]})",
+                "install the Slurm client commands or add them to PATH",
+            )
         )
     settings = _slurm_settings(probe)
-    if settings is None:
-        yield Check(FAILURE, "slurmctld does not answer", "`scontrol ping` tells which controller is down")
+    if isinstance(settings, Check):
+        yield settings
         return
     storage = settings.get("AccountingStorageType", "")
     yield (
-        Check(OK, "slurmdbd enabled")
+        Check(OK, "slurmdbd enabled (job history outlives the scheduler)")
         if storage.endswith("slurmdbd")
         else Check(
             FAILURE,
@@ -159,7 +171,7 @@ def _slurm(probe: Probe) -> Iterator[Check]:
     )
     gather = settings.get("JobAcctGatherType", "")
     yield (
-        Check(OK, "JobAcctGather configured")
+        Check(OK, "JobAcctGather configured (CPU and memory that jobs used)")
         if gather and not gather.endswith("none") and gather != "(null)"
         else Check(
             FAILURE,
@@ -169,14 +181,20 @@ def _slurm(probe: Probe) -> Iterator[Check]:
     )
 
 
-def _slurm_settings(probe: Probe) -> Optional[dict[str, str]]:
-    """Return Slurm's configuration, None when it cannot be asked."""
+def _slurm_settings(probe: Probe) -> dict[str, str] | Check:
+    """Return Slurm's configuration, or why it cannot be asked."""
+    silent = Check(FAILURE, "slurmctld does not answer", "`scontrol ping` tells which controller is down")
     try:
         answer = probe.run(["scontrol", "show", "config"], TOOL_SECONDS)
+        require_cluster(answer)
+    except Skipped:
+        return Check(
+            ABSENT, "No cluster is configured", "install slurm.conf, or name it in SLURM_CONF, to monitor a cluster"
+        )
     except ProbeError:
-        return None
+        return silent
     if answer.returncode != 0:
-        return None
+        return silent
     pairs = (line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
     return {name.strip(): value.strip() for name, value in pairs}
 

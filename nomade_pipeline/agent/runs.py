@@ -29,7 +29,7 @@ class RunReport:
         outcome: one of ``tables.operations.OUTCOMES``.
         category: kind of the error, None after a success.
         message: what happened, or could not be done; None after a success without a remark.
-        readings: what was measured.
+        readings: what was measured, and what a failed run can tell all the same.
         rejected: parts of the tool's output that could not be read.
         seconds: how long it took, the measured interval included.
         trace: traceback of an error that nobody foresaw, for the log.
@@ -184,7 +184,9 @@ def _attempt(collector: Collector, probe: Probe, settings: Any, seconds: int) ->
         raise
     except Skipped as error:
         outcome, category, message = SKIPPED, error.category, str(error)
-    except (CollectorError, ProbeError) as error:
+    except CollectorError as error:
+        category, message, readings = error.category, str(error), error.readings
+    except ProbeError as error:
         category, message = error.category, str(error)
     except PermissionError as error:
         category, message = "permission", str(error)

@@ -96,14 +96,26 @@ def _message_of(error: BaseException) -> str | None:
 def _own_errors() -> tuple[type[Exception], ...]:
     """Return the errors of the library that carry a message for people."""
     from nomade_pipeline.agent.lock import AlreadyRunningError
+    from nomade_pipeline.ingest.accounting import AccountingBusyError
     from nomade_pipeline.ingest.day import TooManyRefused
+    from nomade_pipeline.lab.errors import LabError
     from nomade_pipeline.retention import RetentionError
     from nomade_pipeline.store.database import DatabaseError
     from nomade_pipeline.store.files import LakeError
     from nomade_pipeline.store.spool import SpoolError
     from nomade_pipeline.supervisor import SupervisorError
 
-    return (AlreadyRunningError, DatabaseError, LakeError, RetentionError, SpoolError, SupervisorError, TooManyRefused)
+    return (
+        AccountingBusyError,
+        AlreadyRunningError,
+        DatabaseError,
+        LabError,
+        LakeError,
+        RetentionError,
+        SpoolError,
+        SupervisorError,
+        TooManyRefused,
+    )
 
 
 def _is_database_error(error: BaseException) -> bool:

@@ -10,7 +10,6 @@ from nomade_pipeline.cli.common import json_option
 from nomade_pipeline.errors import NotYet
 
 _JSON = json_option
-_JOBS = "the Slurm collectors"
 _MODELS = "the prediction engine"
 
 
@@ -41,17 +40,6 @@ monitor_command = _later(
     _JSON,
     examples=("nomade monitor --once", "nomade monitor -i 30"),
 )
-jobs_command = _later(
-    "jobs",
-    "List ended jobs with their outcome and efficiency.",
-    _JOBS,
-    click.option("--user", help="Only jobs of this user."),
-    click.option("--hours", type=click.IntRange(1), default=24, show_default=True, help="How far back."),
-    _JSON,
-    examples=("nomade jobs --user jsmith",),
-)
-queue_command = _later("queue", "Show the queue by partition.", _JOBS, _JSON, examples=("nomade queue",))
-nodes_command = _later("nodes", "Show the nodes' states.", _JOBS, _JSON, examples=("nomade nodes",))
 licenses_command = _later(
     "licenses", "Show licence servers.", "the licence collectors", _JSON, examples=("nomade licenses",)
 )

@@ -29,6 +29,7 @@ from nomade_pipeline.cli.output import (
     width,
 )
 from nomade_pipeline.cli.status_screen import host_lines, percent_text
+from nomade_pipeline.cli.status_slurm import slurm_lines
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.overview import overview
 
@@ -96,8 +97,7 @@ def screen(found: Mapping[str, Any], now: datetime, columns: int) -> list[str]:
             lines.extend(["", _host_title(host), *host_lines(host, columns)])
     else:
         lines.extend(["", *_summary(hosts, columns)])
-    lines.extend([heading("Queue:"), faint(f"  {NULL} {found['notes']['queue']}")])
-    lines.extend([heading("Nodes:"), faint(f"  {NULL} {found['notes']['nodes']}")])
+    lines.extend(slurm_lines(found, columns))
     lines.extend(_collection(hosts, now, columns))
     return lines
 

@@ -70,17 +70,19 @@ class Collected:
 
 
 class CollectorError(Exception):
-    """A collector run that gave nothing.
+    """A collector run that did not give what it should.
 
     Args:
         category: one of ``tables.operations.CATEGORIES``.
         message: what was wrong, where, and what to do.
+        readings: what the failed run can tell all the same, such as that a service does not answer; it is stored.
     """
 
-    def __init__(self, category: str, message: str) -> None:
+    def __init__(self, category: str, message: str, readings: Sequence[Reading] = ()) -> None:
         """Keep category and message apart for the collection log."""
         super().__init__(message)
         self.category = category
+        self.readings = tuple(readings)
 
 
 class Skipped(CollectorError):

@@ -16,10 +16,12 @@ _ABSENT = frozenset(
      "18446744073709551614", "18446744073709551615", "no_val")
 )  # fmt: skip
 _SUFFIXES = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
-_SIZE = re.compile(r"(\d+(?:\.\d*)?)([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
-_DURATION = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
-_DAYS_HOURS = re.compile(r"(\d+)-(\d+)")
-_EXIT = re.compile(r"(\d+)(?::(\d+))?")
+# No figure of Slurm has more digits; a longer one is an accident, and would be an overflow.
+_SIZE = re.compile(r"(\d{1,19}(?:\.\d{0,19})?)([KMGTPE]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,9})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:\.\d{1,9})?)", re.ASCII)
+_DAYS_HOURS = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
+_NUMBER = re.compile(r"\d{1,19}(\.\d{1,19})?", re.ASCII)
+_EXIT = re.compile(r"(\d{1,9})(?::(\d{1,9}))?", re.ASCII)
 _GRES = re.compile(r"(?:gres[/:])?gpu(?::([^:(]+?))?(?::(\d+)([KM]?))?(?:\(.*\))?")
 _BRACKETS = re.compile(r"\[([^][]*)\]")
 
@@ -46,13 +48,16 @@ def parse_time(text: Optional[str], zone: tzinfo = timezone.utc) -> Optional[dat
         return None
     assert text is not None
     stripped = text.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+    if _NUMBER.fullmatch(stripped):
         seconds = float(stripped)
         try:
             return datetime.fromtimestamp(seconds, tz=timezone.utc) if seconds else None
         except (OverflowError, OSError) as error:
             raise ValueError(f"{stripped} is no time") from error
-    moment = datetime.fromisoformat(stripped[:-1] + "+00:00" if stripped.endswith("Z") else stripped)
+    try:
+        moment = datetime.fromisoformat(stripped[:-1] + "+00:00" if stripped.endswith("Z") else stripped)
+    except ValueError as error:
+        raise ValueError(f"{stripped!r:.40} is no time") from error
     if moment.year <= 1970 and moment.month == moment.day == 1:
         return None
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(timezone.utc)
@@ -95,17 +100,18 @@ def parse_time_limit(text: Optional[str], *, bare_unit_seconds: int = 60) -> Tup
         return "partition", None
     if is_absent(text):
         return "unknown", None
-    if re.fullmatch(r"\d+(\.\d+)?", lowered):
+    if _NUMBER.fullmatch(lowered):
         return "limited", float(lowered) * bare_unit_seconds
     return "limited", parse_duration(text)
 
 
-def parse_size(text: Optional[str], *, bare_unit: int = 1) -> Optional[int]:
+def parse_size(text: Optional[str], *, bare_unit: int = 1, base: int = 1024) -> Optional[int]:
     """Read a size in bytes: a decimal number with K M G T P E, powers of 1024 as Slurm means them.
 
     Args:
         text: what Slurm wrote.
         bare_unit: bytes that a number without suffix counts: 1 for TRES usage, 2**20 for a node's memory.
+        base: what the suffixes are powers of; energy and frequency use 1000.
 
     Raises:
         ValueError: it is no size; Slurm writes ``?`` for what it has no suffix for.
@@ -117,7 +123,7 @@ def parse_size(text: Optional[str], *, bare_unit: int = 1) -> Optional[int]:
     if match is None:
         raise ValueError(f"{text!r:.40} is no size")
     number, suffix = match.group(1), match.group(2).upper()
-    factor = 1024 ** _SUFFIXES[suffix] if suffix else bare_unit
+    factor = base ** _SUFFIXES[suffix] if suffix else bare_unit
     return round(float(number) * factor) if "." in number else int(number) * factor
 
 

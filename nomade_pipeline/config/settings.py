@@ -22,6 +22,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 AGENT_SECTIONS = ("general", "collectors", "monitor")
 
 SLURM = "accepted; its consumer comes with the Slurm collectors"
+FEATURES = "accepted; its consumer comes with the features of jobs"
 MONITOR = "accepted; its consumer comes with the job I/O monitor"
 ALERTS = "accepted; its consumer comes with the alerts"
 PREDICTION = "accepted; its consumer comes with the prediction"
@@ -164,13 +165,12 @@ class GpuSettings:
     )
 
 
-def _asking_hosts(consumer: str, test: str = "") -> Any:
+def _asking_hosts(**about: Any) -> Any:
     return key(
         (),
         "Short names of the hosts that ask Slurm. Empty: every host but those that run a slurmd and no slurmctld.",
         form="name",
-        consumer=consumer,
-        test=test,
+        **about,
     )
 
 
@@ -178,31 +178,51 @@ def _asking_hosts(consumer: str, test: str = "") -> Any:
 class SlurmSettings:
     """`[collectors.slurm]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    partitions: Tuple[str, ...] = key((), "Partitions whose queue is measured. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    partitions: Tuple[str, ...] = key(
+        (),
+        "Partitions whose queue is measured; nothing of others is stored, but `(cluster)` counts all. Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_partitions_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
 class JobMetricsSettings:
-    """`[collectors.job_metrics]`."""
+    """`[collectors.job_metrics]`: skipped with the reason where there is no Slurm."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    lookback_hours: int = key(24, "How far back ended jobs are asked for.", consumer=SLURM, minimum=1, maximum=8784)
-    min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=SLURM, minimum=0)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_only_the_hosts_of_the_configuration_ask"
+    )
+    lookback_hours: int = key(
+        24,
+        "Hours back that ended jobs are asked for at the start and once an hour, so that late ones are found.",
+        minimum=1,
+        maximum=8784,
+        test=f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_everything_within_the_lookback_is_read_at_first_and_once_an_hour",
+    )
+    min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=FEATURES, minimum=0)
 
 
 @dataclass(frozen=True)
 class NodeStateSettings:
     """`[collectors.node_state]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    nodes: Tuple[str, ...] = key((), "Nodes whose state is read. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    nodes: Tuple[str, ...] = key(
+        (),
+        "Nodes whose state is stored, as Slurm writes them (`n[001-064]`) or as shell patterns (`gpu*`). Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_nodes_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
@@ -342,10 +362,14 @@ class RetentionSettings:
         f"{_RETENTION_TEST}::test_old_days_leave_the_lake_and_what_was_rolled_up_stays",
     )
     hourly_days: int = _kept(
-        120, "Days of hourly rollups", f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age"
+        120,
+        "Days of hourly rollups, and of what the job monitor saw by hour",
+        f"{_RETENTION_TEST}::test_each_table_of_the_database_has_its_own_age",
     )
     daily_days: int = _kept(
-        0, "Days of daily rollups", f"{_RETENTION_TEST}::test_daily_rollups_go_by_their_key_and_leave_no_series_behind"
+        0,
+        "Days of daily rollups, of the job table, of usage and of the nodes' history",
+        f"{_RETENTION_TEST}::test_daily_rollups_go_by_their_key_and_leave_no_series_behind",
     )
     collection_log_days: int = _kept(
         14,

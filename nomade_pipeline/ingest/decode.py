@@ -65,19 +65,20 @@ def _decode_into(columns: _Columns, state: DecodedFile, line: bytes, index: int)
 
     try:
         batch = decode_line(line, orjson.loads)
-        _check_place(batch, state.file)
-        columns.add(batch, index)
+        times = columns.times_of(batch)
+        _check_place(batch, times, state.file)
+        columns.add(batch, times, index)
     except BadLine as error:
         state.refused.append(Refused(str(error), line.decode("utf-8", "backslashreplace")))
     else:
         state.readings += 1
 
 
-def _check_place(batch: Batch, file: SpoolFile) -> None:
+def _check_place(batch: Batch, times: Sequence[datetime], file: SpoolFile) -> None:
     """Refuse a reading that stands in the wrong file: its day would be published without it."""
     if batch.table != file.table:
         raise BadLine(f"a reading of table {batch.table} in a file of {file.table}")
-    if clock.hour_of(clock.from_text(batch.sample_time)) != file.hour:
+    if any(clock.hour_of(moment) != file.hour for moment in set(times)):
         raise BadLine("sample_time is not in the hour of the file")
     if batch.host != file.host:
         raise BadLine(f"a reading of host {batch.host} in a file of {file.host}")
@@ -91,8 +92,21 @@ class _Columns:
         self.values: dict[str, list[Any]] = {name: [] for name in table.column_names}
         self.files: list[int] = []
 
-    def add(self, batch: Batch, index: int) -> None:
-        """Append the rows of a batch.
+    def times_of(self, batch: Batch) -> list[datetime]:
+        """Return the time of each row: its own where the table has one, else that of the reading.
+
+        Raises:
+            BadLine: a row's own time is missing or is none.
+        """
+        if not self.table.own_time:
+            return [clock.from_text(batch.sample_time)] * batch.rows
+        try:
+            return [clock.from_text(text) for text in batch.data[self.table.own_time]]
+        except (KeyError, AttributeError, ValueError, OverflowError) as error:
+            raise BadLine(f"{self.table.own_time} is missing or no time") from error
+
+    def add(self, batch: Batch, times: Sequence[datetime], index: int) -> None:
+        """Append the rows of a batch with their times.
 
         Raises:
             BadLine: a number is too large for its column; nothing was appended.
@@ -108,11 +122,13 @@ class _Columns:
             "host": batch.host,
             "interval_seconds": batch.interval_seconds,
             "source": batch.source,
-            "sample_time": _milliseconds(clock.from_text(batch.sample_time)),
             "received_time": _milliseconds(clock.from_text(batch.received_time)),
         }
+        stamps = {moment: _milliseconds(moment) for moment in set(times)}
         for name, values in self.values.items():
-            if name in shared:
+            if name == "sample_time":
+                values.extend([stamps[moment] for moment in times])
+            elif name in shared:
                 values.extend([shared[name]] * batch.rows)
             else:
                 values.extend(batch.data.get(name) or [None] * batch.rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 from nomade_pipeline import clock
 from nomade_pipeline.analysis.aggregate import exact_rows, hourly_aggregates, latest_rows
+from nomade_pipeline.ingest.job_rollup import JOINED_TABLES, finish_jobs_of_day, roll_up_jobs_of_hour
 from nomade_pipeline.quality.ledger import HOUR, Place, Source, ledger_rows, merge_sources, sources_of
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.rollups import day_bounds
@@ -46,11 +47,18 @@ def roll_up_day(store: Store, day: date, *, everything: bool = False) -> RollupR
         store.rollups.execute(
             "UPDATE lake_hours SET rolled_up_hash = NULL WHERE hour >= ? AND hour < ?", day_bounds(day)
         )
+    unfinished: list[tuple[str, str, datetime, str]] = []
     for table in RAW_TABLES:
         hours = store.rollups.hours_to_roll_up(table.name, day)
         for cluster, hour, content_hash in hours:
             _roll_up_hour(store, table, cluster, hour, content_hash)
+        if table in JOINED_TABLES:
+            unfinished += [(table.name, *each) for each in hours]
         report.hours[table.name] = len(hours)
+    if unfinished:
+        finish_jobs_of_day(store, day)
+        for done in unfinished:
+            store.rollups.mark_rolled_up(*done)
     _write_ledger(store, day)
     report.rows = _rows_of_day(store, day)
     return report
@@ -65,9 +73,11 @@ def _roll_up_hour(store: Store, table: Table, cluster: str, hour: datetime, cont
     rows = store.lake.read_day(table, cluster, hour.date(), hour)
     if table is COLLECTION_LOG:
         store.rollups.replace_collection_log(cluster, hour, exact_rows(rows, table))
-    else:
+    elif not table.transient:
         store.rollups.replace_latest(table, latest_rows(rows, table))
-    store.rollups.replace_hour(table.name, cluster, hour, content_hash, hourly_aggregates(rows, table))
+    roll_up_jobs_of_hour(store, table, cluster, hour, rows)
+    if table not in JOINED_TABLES:
+        store.rollups.replace_hour(table.name, cluster, hour, content_hash, hourly_aggregates(rows, table))
 
 
 def _write_ledger(store: Store, day: date) -> None:
@@ -122,17 +132,31 @@ def _refused_by_ingest(store: Store, day: date, sources: dict[Place, Source]) ->
     ]
 
 
+# Rollup asset to its table or view and the time by which a row belongs to a day.
+_COUNTED = {
+    "hourly": ("hourly_rollup", "hour"),
+    "daily": ("daily_rollup", "date"),
+    "latest": ("latest", "sample_time"),
+    "collection_log": ("collection_log", "sample_time"),
+    "ledger": ("ledger", "hour"),
+    "jobs": ("jobs", "end_time"),
+    "job_usage": ("job_usage", "hour"),
+    "usage": ("usage_hourly", "hour"),
+    "users": ("users", "date"),
+    "accounts": ("accounts", "date"),
+    "queue": ("queue_hourly", "hour"),
+    "nodes": ("nodes_hourly", "hour"),
+    "node_history": ("node_history", "hour"),
+    "metrics_coverage": ("metrics_coverage", "date"),
+}
+
+
 def _rows_of_day(store: Store, day: date) -> dict[str, int]:
-    """Count the rows of a day in each rollup table."""
-    first, last = day_bounds(day)
-    queries = {
-        "hourly": ("SELECT count(*) AS n FROM hourly_rollup WHERE hour >= ? AND hour < ?", (first, last)),
-        "daily": ("SELECT count(*) AS n FROM daily_rollup WHERE date = ?", (day.isoformat(),)),
-        "latest": ("SELECT count(*) AS n FROM latest WHERE sample_time >= ? AND sample_time < ?", (first, last)),
-        "collection_log": (
-            "SELECT count(*) AS n FROM collection_log WHERE sample_time >= ? AND sample_time < ?",
-            (first, last),
-        ),
-        "ledger": ("SELECT count(*) AS n FROM ledger WHERE hour >= ? AND hour < ?", (first, last)),
+    """Count the rows of a day in each rollup table or view; ISO text sorts by time, dates included."""
+    bounds = day.isoformat(), (day + timedelta(days=1)).isoformat()
+    return {
+        name: int(
+            store.rollups.rows(f"SELECT count(*) AS n FROM {table} WHERE {time} >= ? AND {time} < ?", bounds)[0]["n"]
+        )
+        for name, (table, time) in _COUNTED.items()
     }
-    return {name: int(store.rollups.rows(query, values)[0]["n"]) for name, (query, values) in queries.items()}

@@ -10,6 +10,7 @@ from typing import Iterable, Sequence
 
 from nomade_pipeline.tables.catalog import RAW_TABLES
 from nomade_pipeline.tables.contract import Column, Table
+from nomade_pipeline.tables.job_rollups import JOB_VIEWS
 from nomade_pipeline.tables.rollups import ROLLUP_TABLES
 
 PATH = "docs/data-dictionary.md"
@@ -29,7 +30,20 @@ quantities that `hourly_rollup` and `daily_rollup` carry, under the column's nam
 def render() -> str:
     """Return the whole dictionary as Markdown."""
     parts = [_HEAD, _contents(), "## Raw tables\n", *map(_table, RAW_TABLES), "## Rollup tables\n"]
-    return "\n".join([*parts, *map(_table, ROLLUP_TABLES)]).rstrip() + "\n"
+    parts += [*map(_table, ROLLUP_TABLES), _VIEWS_HEAD, *map(_view, JOB_VIEWS)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+_VIEWS_HEAD = """\
+## Views
+
+Views of the SQLite file put numbers together. `hourly` and `daily` show `hourly_rollup` and `daily_rollup` with names
+and means; the others are:
+"""
+
+
+def _view(view: Table) -> str:
+    return f"### `{view.name}`\n\n{view.description} Columns: {_names(view.column_names)}.\n"
 
 
 def _contents() -> str:

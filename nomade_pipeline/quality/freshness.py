@@ -35,19 +35,18 @@ def newest_data(store: Store, table: Table, day: date, stale_after: timedelta) -
     """Judge whether a partition holds the newest data that it should.
 
     A past day needs data at all; today needs data not older than ``stale_after``. A table whose
-    collector was skipped by every host at its last run needs none.
+    collector was skipped by every host at its last run needs none. Of a transient table, of which a run may
+    rightly give no row, the newest successful run counts.
     """
     times = [store.lake.newest(table, cluster, day) for cluster in store.lake.clusters(table)]
     newest = max((moment for moment in times if moment is not None), default=None)
     now = clock.now()
     needs_reason = newest is None or now - newest > stale_after
-    return judge(
-        newest=newest,
-        skipped=skip_reason(_runs_of(store, table.collector, day, now)) if needs_reason else None,
-        now=now,
-        day=day,
-        stale_after=stale_after,
-    )
+    since = now - max(RECENT, stale_after)
+    runs = _runs_of(store, table.collector, day, now, since) if needs_reason else ()
+    if table.transient:
+        newest = max(filter(None, (newest, last_success(runs))), default=None)
+    return judge(newest=newest, skipped=skip_reason(runs), now=now, day=day, stale_after=stale_after)
 
 
 def judge(newest: datetime | None, skipped: str | None, now: datetime, day: date, stale_after: timedelta) -> Verdict:
@@ -68,6 +67,11 @@ def _minutes(age: timedelta) -> str:
     return f"{age.total_seconds() / 60:.1f} min"
 
 
+def last_success(runs: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """Return when a collector last ran with success on any host; None when it did not."""
+    return max((run["sample_time"] for run in runs if run["outcome"] == "success"), default=None)
+
+
 def skip_reason(runs: Iterable[Mapping[str, Any]]) -> str | None:
     """Return why a collector was skipped at its last run on every host; None when on one it was not."""
     last: dict[str, Mapping[str, Any]] = {}
@@ -80,14 +84,14 @@ def skip_reason(runs: Iterable[Mapping[str, Any]]) -> str | None:
     return str(next(iter(last.values())).get("message"))
 
 
-def _runs_of(store: Store, collector: str, day: date, now: datetime) -> Sequence[Mapping[str, Any]]:
-    """Return the log of a collector: of a past day from the lake, of today the newest part of the spool."""
+def _runs_of(store: Store, collector: str, day: date, now: datetime, since: datetime) -> Sequence[Mapping[str, Any]]:
+    """Return the log of a collector: of a past day from the lake, of today what the spool has ``since``."""
     if day < now.date():
         rows = store.lake.read(COLLECTION_LOG, clock.start_of(day), clock.start_of(day + timedelta(days=1)))
         return rows.filter(rows["collector"] == collector).to_dicts()
     return [
-        row
-        for batch in batches_since(store.spool, COLLECTION_LOG.name, now - RECENT)
+        {**row, "sample_time": clock.from_text(row["sample_time"])}
+        for batch in batches_since(store.spool, COLLECTION_LOG.name, since)
         for row in batch.to_rows()
         if row["collector"] == collector
     ]

@@ -11,9 +11,12 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.collection import Record, records
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
+from nomade_pipeline.status.nodes import nodes
+from nomade_pipeline.status.queue import queues
 from nomade_pipeline.status.sections import SECTIONS
 
-NOT_YET = "not in this version: it comes with the Slurm collectors"
+# Parts of the screen that are about a cluster, and the collector that fills each.
+_SLURM_PARTS = {"queue": "slurm", "nodes": "node_state"}
 
 
 def overview(config: Config, now: datetime, hosts: Sequence[str] = ()) -> dict[str, Any]:
@@ -36,7 +39,8 @@ def overview(config: Config, now: datetime, hosts: Sequence[str] = ()) -> dict[s
     places = sorted(
         {(s.cluster, s.host) for found in snapshots.values() for s in found} | {(r.cluster, r.host) for r in log}
     )
-    if not places:
+    slurm = {"queue": queues(config, now), "nodes": nodes(config, now)}
+    if not places and not any(slurm.values()):
         # A broken database is no empty one: what it held may be all there is.
         about = f"; {database.problem}" if database.problem else ""
         raise NoData(
@@ -44,15 +48,14 @@ def overview(config: Config, now: datetime, hosts: Sequence[str] = ()) -> dict[s
             "`nomade collect --once` takes a sample; `nomade up` or `nomade collect` keeps sampling",
         )
     chosen = [place for place in places if not hosts or any(fnmatchcase(place[1], pattern) for pattern in hosts)]
-    if not chosen:
+    if hosts and not chosen:
         raise NoData(f"no host matches {', '.join(hosts)}", f"there are {', '.join(host for _, host in places)}")
     return {
         "time": clock.to_text(now),
         "data_dir": str(config.paths.root),
         "hosts": [_host(config, now, place, snapshots, log) for place in chosen],
-        "queue": None,
-        "nodes": None,
-        "notes": {"queue": NOT_YET, "nodes": NOT_YET},
+        **slurm,
+        "notes": {name: _why_no_slurm(collector, log) for name, collector in _SLURM_PARTS.items()},
         "problems": [database.problem] if database.problem else [],
     }
 
@@ -98,6 +101,14 @@ def _host(
         **parts,
         "collection": [record.to_dict() for record in own],
     }
+
+
+def _why_no_slurm(collector: str, log: Sequence[Record]) -> str:
+    """Say why there is no reading of the scheduler from any host."""
+    own = sorted(
+        (record for record in log if record.collector == collector), key=lambda record: record.outcome != "failed"
+    )
+    return why_missing(collector, own)
 
 
 def _has_gone(snapshot: Snapshot, collector: str, own: Sequence[Record]) -> bool:

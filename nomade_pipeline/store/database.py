@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from nomade_pipeline.store.views import VIEWS
 from nomade_pipeline.tables.contract import Table
 from nomade_pipeline.tables.rollups import ROLLUP_TABLES
 
@@ -32,20 +33,6 @@ _SQL_TYPES = {
     "date": "TEXT",
 }
 
-# Names and means beside the numbers, for people who write SQL.
-VIEWS = {
-    "hourly": """
-        SELECT s.cluster, s.table_name, s.host, s.subject, s.metric, r.hour, r.count, r.seconds, r.sum, r.integral,
-               CASE WHEN r.seconds > 0 THEN r.integral / r.seconds ELSE r.sum / r.count END AS mean,
-               r.min, r.max, r.last
-        FROM hourly_rollup r JOIN series s ON s.series_id = r.series_id""",
-    "daily": """
-        SELECT s.cluster, s.table_name, s.host, s.subject, s.metric, r.date, r.count, r.seconds, r.sum, r.integral,
-               CASE WHEN r.seconds > 0 THEN r.integral / r.seconds ELSE r.sum / r.count END AS mean,
-               r.min, r.max, r.last
-        FROM daily_rollup r JOIN series s ON s.series_id = r.series_id""",
-}
-
 # Searches that a primary key does not serve.
 INDEXES = {
     "series_by_name": "CREATE UNIQUE INDEX series_by_name ON series (cluster, table_name, host, subject, metric)",
@@ -54,6 +41,12 @@ INDEXES = {
     "collection_log_by_time": "CREATE INDEX collection_log_by_time ON collection_log (sample_time)",
     "ledger_by_hour": "CREATE INDEX ledger_by_hour ON ledger (hour)",
     "ingested_files_by_hour": "CREATE INDEX ingested_files_by_hour ON ingested_files (table_name, hour)",
+    "jobs_by_end": "CREATE INDEX jobs_by_end ON jobs (end_time)",
+    "jobs_by_user": "CREATE INDEX jobs_by_user ON jobs (cluster, user, end_time)",
+    "jobs_by_array": "CREATE INDEX jobs_by_array ON jobs (cluster, array_job_id) WHERE array_job_id IS NOT NULL",
+    "job_usage_by_hour": "CREATE INDEX job_usage_by_hour ON job_usage (hour)",
+    "usage_hourly_by_hour": "CREATE INDEX usage_hourly_by_hour ON usage_hourly (hour)",
+    "node_history_by_hour": "CREATE INDEX node_history_by_hour ON node_history (hour)",
 }
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterable, Iterator
 
-from nomade_pipeline.store.merge import HostRange, counted
+from nomade_pipeline.store.merge import Range, counted
 from nomade_pipeline.store.parquet import ContentHash, newest_time, read_chunks, resliced, write_chunks
 from nomade_pipeline.store.schema import conform
 from nomade_pipeline.tables.contract import Table
@@ -34,16 +34,16 @@ class TableFile:
         self.table = table
         self.path = path
 
-    def read(self, *, keep: polars.Expr | None = None, hosts: HostRange | None = None) -> polars.DataFrame:
+    def read(self, *, keep: polars.Expr | None = None, part: Range | None = None) -> polars.DataFrame:
         """Return all rows, or those that fulfil a condition, in the contract's schema.
 
         Args:
             keep: the condition.
-            hosts: a range of hosts that the condition implies; spares the decoding of the others.
+            part: a range of `Table.split_by` that the condition implies; spares the decoding of the rest.
         """
         import polars as pl
 
-        chunks = self._chunks(hosts)
+        chunks = self._chunks(part)
         return pl.concat([chunk if keep is None else chunk.filter(keep) for chunk in chunks])
 
     def count(self) -> int:
@@ -52,6 +52,16 @@ class TableFile:
 
         with self._readable():
             return int(pq.read_metadata(self.path).num_rows)
+
+    def rows_by_hour(self) -> dict[datetime, int]:
+        """Return the number of rows of each UTC hour that has any, from the sample times alone."""
+        import polars as pl
+        import pyarrow.parquet as pq
+
+        with self._readable():
+            times = pl.DataFrame(pl.from_arrow(pq.read_table(self.path, columns=["sample_time"], partitioning=None)))
+        counts = times.group_by(pl.col("sample_time").dt.truncate("1h")).len().sort("sample_time")
+        return {hour: int(count) for hour, count in counts.iter_rows()}
 
     def newest(self) -> datetime | None:
         """Return the newest sample time, from the footer; None when there are no rows."""
@@ -66,15 +76,16 @@ class TableFile:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def hosts(self) -> Counter[str]:
-        """Return the number of rows of each host."""
-        return sum((counted(chunk) for chunk in self._chunks()), Counter())
+    def counts(self) -> Counter[str]:
+        """Return the number of rows of each value of `Table.split_by`; see `merge.Source`."""
+        return sum((counted(chunk, self.table.split_by) for chunk in self._chunks()), Counter())
 
-    def rows(self, hosts: HostRange) -> polars.DataFrame:
-        """Return the rows of a range of hosts; see `merge.Source`."""
+    def rows(self, part: Range) -> polars.DataFrame:
+        """Return the rows of a range of `Table.split_by`; see `merge.Source`."""
         import polars as pl
 
-        return self.read(keep=pl.col("host").is_between(pl.lit(hosts[0]), pl.lit(hosts[1])), hosts=hosts)
+        inside = pl.col(self.table.split_by).is_between(pl.lit(part[0]), pl.lit(part[1]))
+        return self.read(keep=inside, part=part)
 
     def write(self, frames: Iterable[polars.DataFrame]) -> tuple[str, int]:
         """Write rows, sorted by key over all frames, and wait until they are on the disk.
@@ -89,10 +100,10 @@ class TableFile:
         sync(self.path)
         return written
 
-    def _chunks(self, hosts: HostRange | None = None) -> Iterator[polars.DataFrame]:
+    def _chunks(self, part: Range | None = None) -> Iterator[polars.DataFrame]:
         data = self.path.read_bytes()
         with self._readable():
-            for chunk in read_chunks(data, hosts):
+            for chunk in read_chunks(data, self.table.split_by, part):
                 yield conform(chunk, self.table)
 
     @contextlib.contextmanager

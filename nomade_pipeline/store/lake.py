@@ -127,12 +127,26 @@ class Lake:
             LakeError: a stored file cannot be read, a new one cannot be written or does not read back,
                 or the cluster's name cannot be a folder's.
         """
-        if not is_folder_name(cluster):
-            raise LakeError(f"cluster {cluster!r:.80}: {FORMS['name'][1]}")
+        self._check_cluster(cluster)
         with self._lock(table, cluster, day):
             if self.is_closed(table, cluster, day):
                 return self._publish_closed(table, cluster, day, frame)
             return self._publish_open(table, cluster, day, frame)
+
+    def publish_over(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
+        """Add rows to a day that is over and leave it closed; see `publish`.
+
+        One file is written however many hours the rows are of; the hash told of each hour is the whole day's.
+        """
+        self._check_cluster(cluster)
+        with self._lock(table, cluster, day):
+            folder = self.partition(table, cluster, day)
+            stored = [TableFile(table, path) for path in _parquet_files(folder)]
+            before = sum(file.count() for file in stored)
+            closed = stored[0].content_hash() if self.is_closed(table, cluster, day) else None
+            digest, rows = self._swap_day(table, cluster, day, [*stored, Rows(table, frame)], unless=closed)
+            hours = TableFile(table, folder / DAY_FILE).rows_by_hour()
+        return Published(rows, rows - before, {hour: (digest, count) for hour, count in hours.items()})
 
     def _publish_open(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
         """Rewrite the hours that the new rows belong to."""
@@ -153,7 +167,7 @@ class Lake:
         path = self.partition(table, cluster, day) / DAY_FILE
         stored = TableFile(table, path)
         before = stored.count()
-        rows = self._swap_day(table, cluster, day, [stored, Rows(frame)], unless=stored.content_hash())
+        _, rows = self._swap_day(table, cluster, day, [stored, Rows(table, frame)], unless=stored.content_hash())
         hours: dict[datetime, tuple[str, int]] = {}
         for hour, _ in by_hour(frame):
             held = stored.read(keep=in_hour(hour)).sort(table.key)
@@ -175,8 +189,8 @@ class Lake:
 
     def _swap_day(
         self, table: Table, cluster: str, day: date, sources: Sequence[Source], *, unless: str | None = None
-    ) -> int:
-        """Put a folder with one file of all sources in the place of the day's folder; return its rows.
+    ) -> tuple[str, int]:
+        """Put a folder with one file of all sources in the place of the day's folder; return its hash and rows.
 
         Args:
             table: the contract.
@@ -190,10 +204,11 @@ class Lake:
         digest, rows = self._put(table, merged(table, sources), staging / DAY_FILE)
         if digest == unless:
             shutil.rmtree(staging)
-            return rows
+            return digest, rows
         trash = self.root / ".trash" / "@".join((table.name, cluster, day.isoformat(), uuid.uuid4().hex))
         try:
             trash.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with self._folders(table, cluster, fcntl.LOCK_EX):
                 folder.rename(trash)
                 staging.rename(folder)
@@ -201,7 +216,12 @@ class Lake:
             shutil.rmtree(trash)
         except OSError as error:
             raise LakeError(f"cannot replace {folder}: {error.strerror or error}") from error
-        return rows
+        return digest, rows
+
+    @staticmethod
+    def _check_cluster(cluster: str) -> None:
+        if not is_folder_name(cluster):
+            raise LakeError(f"cluster {cluster!r:.80}: {FORMS['name'][1]}")
 
     def _recover(self, table: Table, cluster: str, day: date) -> None:
         """Finish a swap that a crash cut off between its two renames; the lock is held."""

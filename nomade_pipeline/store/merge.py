@@ -1,4 +1,7 @@
-"""Joining the files of a day in parts of some hosts, so that a day of any size fits into memory."""
+"""Joining the files of a day in parts, some hosts at a time, so that a day of any size fits into memory.
+
+A part is a range of values of `Table.split_by`: of hosts, or of job numbers where no host is in the key.
+"""
 
 from __future__ import annotations
 
@@ -14,39 +17,39 @@ if TYPE_CHECKING:
 # Sorting a million rows of the widest table takes about 500 MB.
 MERGE_ROWS = 1_000_000
 
-HostRange = tuple[str, str]
+Range = tuple[str, str]
 
 
 class Source(Protocol):
-    """Rows of one table that can be read by host."""
+    """Rows of one table that can be read in parts."""
 
-    def hosts(self) -> Counter[str]:
-        """Return the number of rows of each host."""
+    def counts(self) -> Counter[str]:
+        """Return the number of rows of each value of `Table.split_by`."""
 
-    def rows(self, hosts: HostRange) -> polars.DataFrame:
-        """Return the rows of the hosts from the first to the last named one."""
+    def rows(self, part: Range) -> polars.DataFrame:
+        """Return the rows whose value lies between the first and the last named one."""
 
 
 def merged(table: Table, sources: Sequence[Source]) -> Iterator[polars.DataFrame]:
     """Yield the winners of all sources, sorted by key over all frames together.
 
-    The key begins with cluster and host, and a source holds one cluster, so the parts follow each
-    other in the order of hosts.
+    The key begins with cluster and `Table.split_by`, and a source holds one cluster, so the parts follow
+    each other in the order of that column.
     """
-    counts: Counter[str] = sum((source.hosts() for source in sources), Counter())
-    for hosts in _ranges(counts):
-        yield winners(table, [source.rows(hosts) for source in sources])
+    counts: Counter[str] = sum((source.counts() for source in sources), Counter())
+    for part in _ranges(counts):
+        yield winners(table, [source.rows(part) for source in sources])
 
 
-def _ranges(counts: Counter[str]) -> Iterator[HostRange]:
-    """Split the hosts, in order, into ranges of about ``MERGE_ROWS`` rows."""
+def _ranges(counts: Counter[str]) -> Iterator[Range]:
+    """Split the values, in order, into ranges of about ``MERGE_ROWS`` rows."""
     first: str | None = None
     rows = 0
-    for host in sorted(counts):
-        first = host if first is None else first
-        rows += counts[host]
+    for value in sorted(counts):
+        first = value if first is None else first
+        rows += counts[value]
         if rows >= MERGE_ROWS:
-            yield first, host
+            yield first, value
             first, rows = None, 0
     if first is not None:
         yield first, max(counts)
@@ -55,18 +58,19 @@ def _ranges(counts: Counter[str]) -> Iterator[HostRange]:
 class Rows:
     """A frame as a source."""
 
-    def __init__(self, frame: polars.DataFrame) -> None:
+    def __init__(self, table: Table, frame: polars.DataFrame) -> None:
+        self._column = table.split_by
         self._frame = frame
 
-    def hosts(self) -> Counter[str]:
+    def counts(self) -> Counter[str]:
         """See Source."""
-        return counted(self._frame)
+        return counted(self._frame, self._column)
 
-    def rows(self, hosts: HostRange) -> polars.DataFrame:
+    def rows(self, part: Range) -> polars.DataFrame:
         """See Source."""
-        return self._frame.filter(self._frame["host"].is_between(*hosts))
+        return self._frame.filter(self._frame[self._column].is_between(*part))
 
 
-def counted(frame: polars.DataFrame) -> Counter[str]:
-    """Return the number of rows of each host of a frame."""
-    return Counter({str(host): int(count) for host, count in frame.group_by("host").len().iter_rows()})
+def counted(frame: polars.DataFrame, column: str) -> Counter[str]:
+    """Return the number of rows of each value of a text column."""
+    return Counter({str(value): int(count) for value, count in frame.group_by(column).len().iter_rows()})

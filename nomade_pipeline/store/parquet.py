@@ -26,7 +26,8 @@ def winners(table: Table, frames: Sequence[polars.DataFrame]) -> polars.DataFram
     """Join rows, keep the last received of each key, and sort by key.
 
     Readings with the same key and time of receipt are told apart by their content, so that the
-    result never depends on the order in which they came.
+    result never depends on the order in which they came. A record of an event that is told again as it
+    was keeps its first time of receipt: reading the accounting again changes nothing.
     """
     import polars as pl
 
@@ -34,8 +35,18 @@ def winners(table: Table, frames: Sequence[polars.DataFrame]) -> polars.DataFram
     key = list(table.key)
     if rows.select(key).is_duplicated().any():
         rest = [name for name in table.column_names if name not in {*key, "received_time"}]
-        rows = rows.sort([*key, "received_time", *rest]).unique(subset=key, keep="last", maintain_order=True)
+        rows = rows.sort([*key, "received_time", *rest])
+        if table.own_time:
+            rows = rows.filter(_differs_from_the_row_before([*key, *rest]))
+        rows = rows.unique(subset=key, keep="last", maintain_order=True)
     return rows.sort(key)
+
+
+def _differs_from_the_row_before(columns: Sequence[str]) -> polars.Expr:
+    import polars as pl
+
+    first = pl.int_range(pl.len()) == 0
+    return first | pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns)
 
 
 def content_hash(frame: polars.DataFrame) -> str:
@@ -140,14 +151,15 @@ def read_parquet(data: bytes) -> polars.DataFrame:
     return pl.concat(read_chunks(data))
 
 
-def read_chunks(data: bytes, hosts: tuple[str, str] | None = None) -> Iterator[polars.DataFrame]:
+def read_chunks(data: bytes, column: str = "", part: tuple[str, str] | None = None) -> Iterator[polars.DataFrame]:
     """Yield the row groups of a Parquet file after checking their pages' checksums; at least one frame.
 
     Arrow reads it: Polars checks no sums, and panics on some damaged files.
 
     Args:
         data: the file's bytes.
-        hosts: first and last host of interest; row groups that cannot hold any are passed over.
+        column: a text column that the rows are sorted by within a cluster.
+        part: first and last value of it that is of interest; row groups that cannot hold any are passed over.
 
     Raises:
         pyarrow.ArrowException, OSError, ValueError: the file is damaged.
@@ -157,22 +169,24 @@ def read_chunks(data: bytes, hosts: tuple[str, str] | None = None) -> Iterator[p
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-        wanted = [index for index in range(file.num_row_groups) if _may_hold(file.metadata.row_group(index), hosts)]
+        wanted = [
+            index for index in range(file.num_row_groups) if _may_hold(file.metadata.row_group(index), column, part)
+        ]
         for index in wanted:
             yield pl.DataFrame(pl.from_arrow(file.read_row_group(index)))
         if not wanted:
             yield pl.DataFrame(pl.from_arrow(file.schema_arrow.empty_table()))
 
 
-def _may_hold(group: Any, hosts: tuple[str, str] | None) -> bool:
-    """Whether a row group may hold rows of a range of hosts, by its statistics."""
-    if hosts is None:
+def _may_hold(group: Any, column: str, part: tuple[str, str] | None) -> bool:
+    """Whether a row group may hold rows of a range of values, by its statistics."""
+    if part is None:
         return True
     columns = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
-    statistics = columns["host"].statistics if "host" in columns else None
+    statistics = columns[column].statistics if column in columns else None
     if statistics is None or not statistics.has_min_max:
         return True
-    return bool(statistics.min <= hosts[1] and statistics.max >= hosts[0])
+    return bool(statistics.min <= part[1] and statistics.max >= part[0])
 
 
 def newest_time(path: Path) -> datetime | None:

@@ -115,10 +115,11 @@ class Rollups:
             if values:
                 connection.exec_driver_sql(upsert_statement(contracts.HOURLY), values)
             _replace_day(connection, table_name, cluster, hour.date())
-            connection.exec_driver_sql(
-                "UPDATE lake_hours SET rolled_up_hash = ? WHERE cluster = ? AND table_name = ? AND hour = ?",
-                (content_hash, cluster, table_name, text),
-            )
+            connection.exec_driver_sql(_MARK_HOUR, (content_hash, cluster, table_name, text))
+
+    def mark_rolled_up(self, table_name: str, cluster: str, hour: datetime, content_hash: str) -> None:
+        """Note that the rollups have what the books said of an hour; see `replace_hour`."""
+        self.execute(_MARK_HOUR, (content_hash, cluster, table_name, clock.to_text(hour)))
 
     def replace_latest(self, table: Table, rows: polars.DataFrame) -> None:
         """Keep the newest row of each thing; an older row than the stored one changes nothing.
@@ -155,6 +156,35 @@ class Rollups:
             if values:
                 connection.exec_driver_sql(upsert_statement(contracts.COLLECTION_LOG), values)
 
+    def replace(
+        self,
+        table: Table,
+        condition: str,
+        parameters: tuple[Any, ...],
+        columns: tuple[str, ...],
+        rows: polars.DataFrame,
+    ) -> None:
+        """Delete the rows of a rollup table that meet a condition, and insert others, in one transaction.
+
+        Args:
+            table: the contract.
+            condition: SQL with ``?`` for the parameters.
+            parameters: its values.
+            columns: columns of the table that ``rows`` has; the others become null.
+            rows: what takes their place; a row whose key is known elsewhere replaces that one.
+        """
+        values = [tuple(_plain(value) for value in row) for row in rows.select(columns).iter_rows()]
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {condition}", parameters)
+            if values:
+                connection.exec_driver_sql(upsert_statement(table, columns), values)
+
+    def run_together(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        """Run writing statements with bound parameters in one transaction."""
+        with self.engine.begin() as connection:
+            for statement, parameters in statements:
+                connection.exec_driver_sql(statement, parameters)
+
     def rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
         """Return the rows of a query with bound parameters, as dictionaries."""
         with self.engine.connect() as connection:
@@ -167,15 +197,15 @@ class Rollups:
             return int(connection.exec_driver_sql(statement, parameters).rowcount)
 
 
-def upsert_statement(table: Table) -> str:
-    """Return an INSERT with positional parameters that replaces a row of the same key."""
-    names = table.column_names
+def upsert_statement(table: Table, columns: tuple[str, ...] = ()) -> str:
+    """Return an INSERT with positional parameters, of all columns or some, that replaces a row of the same key."""
+    names = columns or table.column_names
     rest = [name for name in names if name not in table.key]
     marks = ", ".join("?" * len(names))
-    columns = ", ".join(f'"{name}"' for name in names)
+    quoted = ", ".join(f'"{name}"' for name in names)
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in rest)
     key = ", ".join(f'"{name}"' for name in table.key)
-    return f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    return f"INSERT INTO {table.name} ({quoted}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"
 
 
 def day_bounds(day: date) -> tuple[str, str]:
@@ -190,6 +220,8 @@ VALUES (?, ?, ?, ?, ?, ?, NULL)
 ON CONFLICT (cluster, table_name, hour) DO UPDATE
 SET rows = excluded.rows, content_hash = excluded.content_hash, published_time = excluded.published_time
 WHERE lake_hours.content_hash <> excluded.content_hash"""
+
+_MARK_HOUR = "UPDATE lake_hours SET rolled_up_hash = ? WHERE cluster = ? AND table_name = ? AND hour = ?"
 
 _DELETE_HOUR = """
 DELETE FROM hourly_rollup WHERE hour = ?

@@ -175,13 +175,13 @@ def _columns_of(reading: Reading) -> Dict[str, list[Any]]:
             raise ValueError(f"table {table.name} has no column {', '.join(sorted(set(row) - known))}")
     columns = {}
     for column in table.data_columns:
-        values = [_storable(row.get(column.name), column) for row in reading.rows]
+        values = [storable(row.get(column.name), column) for row in reading.rows]
         if any(value is not None for value in values):
             columns[column.name] = values
     return columns
 
 
-def _storable(value: Any, column: Column) -> Any:
+def storable(value: Any, column: Column) -> Any:
     """Return a value as JSON can hold it: rounded, finite, printable."""
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -189,13 +189,13 @@ def _storable(value: Any, column: Column) -> Any:
         # Adding zero turns -0.0 into 0.0, which equals it but would hash differently.
         return (round(value, column.decimals) if column.decimals is not None else value) + 0.0
     if isinstance(value, str):
-        return _printable(value)
+        return printable_text(value)
     if isinstance(value, datetime):
         return clock.to_text(value)
     return value
 
 
-def _printable(text: str) -> str:
+def printable_text(text: str) -> str:
     """Return a text as UTF-8 can hold it: undecodable bytes and lone surrogates as escapes."""
     if text.isascii():
         return text

@@ -74,6 +74,7 @@ class Table:
         rollup_by: columns whose values name one rolled-up series.
         own_time: column whose value decides a row's hour and day and stands in ``sample_time``, for records of
             something that happened (a job that ended); empty for samples.
+        transient: its subjects come and go (jobs): a run may rightly give no row, and no latest row is kept.
         version: grows with every change of the contract; columns are only added or widened.
     """
 
@@ -86,6 +87,7 @@ class Table:
     subject: Tuple[str, ...] = ()
     rollup_by: Tuple[str, ...] = ("host",)
     own_time: str = ""
+    transient: bool = False
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -117,6 +119,11 @@ class Table:
         except KeyError:
             raise KeyError(f"table {self.name} has no column {name}") from None
 
+    @property
+    def split_by(self) -> str:
+        """The column behind cluster in the order of the files: large days are worked on by ranges of it."""
+        return self.key[1]
+
     @cached_property
     def _by_name(self) -> Dict[str, Column]:
         return {column.name: column for column in self.columns}
@@ -135,6 +142,11 @@ class Table:
     def data_columns(self) -> Tuple[Column, ...]:
         """The columns that a collector fills itself, beside the common ones."""
         return tuple(c for c in self.columns if c.name not in COMMON_NAMES)
+
+    @cached_property
+    def number_columns(self) -> Tuple[Column, ...]:
+        """The columns of numbers among them."""
+        return tuple(c for c in self.data_columns if c.type.startswith(("int", "float")))
 
 
 def percent(name: str, description: str, *, rollup: bool = False, null: Optional[str] = None) -> Column:
@@ -185,6 +197,7 @@ def raw_table(
     collector: str,
     subject: Tuple[str, ...] = (),
     rollup_by: Optional[Tuple[str, ...]] = None,
+    transient: bool = False,
     version: int = 1,
 ) -> Table:
     """Build a raw table: the common columns, then its own, then the time of receipt.
@@ -200,6 +213,7 @@ def raw_table(
         collector=collector,
         subject=subject,
         rollup_by=rollup_by if rollup_by is not None else ("host", *subject),
+        transient=transient,
         version=version,
     )
 
@@ -228,5 +242,6 @@ def event_table(
         collector=collector,
         subject=identity,
         own_time=own_time,
+        transient=True,
         version=version,
     )

@@ -206,6 +206,7 @@ JOB_MONITOR = raw_table(
     ),
     collector="job_monitor",
     subject=("job_id_raw", "node"),
+    transient=True,
 )
 
 JOB_FINDING = raw_table(
@@ -224,4 +225,5 @@ JOB_FINDING = raw_table(
     ),
     collector="job_monitor",
     subject=("finding", "job_id_raw", "node"),
+    transient=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nomade_pipeline.tables.contract import CLUSTER, ROLLUP, Column, Table
+from nomade_pipeline.tables.job_rollups import JOB_ROLLUP_TABLES
 from nomade_pipeline.tables.operations import COLLECTION_LOG as RAW_COLLECTION_LOG
 
 TABLE_NAME = Column("table_name", "text", "Raw table that the values come from.")
@@ -170,4 +171,5 @@ ROLLUP_TABLES: tuple[Table, ...] = (
     SOURCES,
     LAKE_HOURS,
     INGESTED_FILES,
+    *JOB_ROLLUP_TABLES,
 )

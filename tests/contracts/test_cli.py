@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import click
 import pytest
 from support.installation import fill_spool, ingest, nomade
-from support.rows import T0
+from support.rows import T0, spool
+from support.slurm import ENDED, slurm_cycle
 
 from nomade_pipeline.cli.lazy import COMMANDS, SECTIONS, load
 from nomade_pipeline.cli.main import cli
 
 # What each command is called with where it needs arguments.
-ARGUMENTS = {"disk": ["/"], "sql": ["SELECT 1"], "forget": ["nope", "--dry-run"], "completion": ["bash"]}
+ARGUMENTS = {
+    "disk": ["/"],
+    "job": [ENDED],
+    "sql": ["SELECT 1"],
+    "forget": ["nope", "--dry-run"],
+    "completion": ["bash"],
+}
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
-NOT_RUN = {"up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
+NOT_RUN = {"lab", "up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
 LATER = sorted(name for name, entry in COMMANDS.items() if entry.module == "later_commands")
@@ -37,7 +45,8 @@ def _nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("filled")
     fill_spool(root, minutes=3)
-    ingest(root, minutes=3)
+    spool(root / "spool", *slurm_cycle(T0 - timedelta(minutes=1)), host="head")
+    ingest(root, minutes=60)
     return root
 
 

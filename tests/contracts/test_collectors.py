@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nomade_pipeline.agent.once import settings_of
 from nomade_pipeline.collectors import gpu, iostat, mpstat, registry, sadf, vmstat
 from nomade_pipeline.collectors.base import Collected, CollectorError, Skipped
 from nomade_pipeline.config.settings import (
-    CollectorsSettings,
+    Config,
     DiskSettings,
     IostatSettings,
     MpstatSettings,
@@ -40,6 +41,8 @@ def fault_of(column, value):
     """Return what is wrong with a value, None when it fits its column."""
     if value is None:
         return None if column.nullable else "is null"
+    if column.type == "time":
+        return None if isinstance(value, datetime) and value.utcoffset() == timedelta() else f"is {value!r}, not UTC"
     is_flag = isinstance(value, bool)
     if is_flag != (column.type == "bool") or not isinstance(value, JSON_TYPES[column.type]):
         return f"is a {type(value).__name__}, not {column.type}"
@@ -72,7 +75,8 @@ def check(collected: Collected, collector):
     for reading in collected.readings:
         assert reading.table in names
         assert reading.source in SOURCES
-        assert reading.interval_seconds > 0
+        # A record of something that happened covers no interval.
+        assert (reading.interval_seconds > 0) != bool(raw_table_named(reading.table).own_time)
         assert reading.sample_time.utcoffset().total_seconds() == 0
         check_rows(reading.table, reading.rows)
     assert all(each.reason for each in collected.rejected)
@@ -81,23 +85,28 @@ def check(collected: Collected, collector):
 # --- the registry -----------------------------------------------------------------------------------------
 
 
-def test_the_six_system_collectors_are_registered():
-    assert NAMES == ["disk", "iostat", "mpstat", "vmstat", "nfs", "gpu"]
+SYSTEM = {"disk", "iostat", "mpstat", "vmstat", "nfs", "gpu"}
+SLURM = {"job_metrics"}
+
+
+def test_the_collectors_of_the_system_and_of_slurm_are_registered():
+    assert set(NAMES) >= SYSTEM | SLURM
+    assert len(set(NAMES)) == len(NAMES)
 
 
 def test_a_collector_is_found_by_its_name_and_an_unknown_one_lists_the_names():
     assert registry.collector_named("gpu") is gpu.COLLECTOR
-    with pytest.raises(KeyError, match="disk, iostat, mpstat, vmstat, nfs, gpu"):
+    with pytest.raises(KeyError, match="disk, iostat, mpstat, vmstat, nfs, gpu") as caught:
         registry.collector_named("gpuu")
+    assert all(name in str(caught.value) for name in NAMES)
 
 
 @pytest.mark.parametrize("collector", registry.COLLECTORS, ids=NAMES)
-def test_the_first_table_carries_the_collectors_name_and_names_it(collector):
-    assert collector.tables[0].name == collector.name
+def test_the_tables_of_a_collector_name_it_and_its_section_has_its_interval(collector):
     assert {table.collector for table in collector.tables} == {collector.name}
-    assert getattr(CollectorsSettings(), collector.name).interval == collector.default_interval
+    assert settings_of(Config(), collector).interval == collector.default_interval
     assert collector.title
-    assert collector.command.split()[0] in ("stat", "iostat", "mpstat", "vmstat", "nfsiostat", "nvidia-smi")
+    assert collector.command.split()[0].replace("-", "").isalnum()
 
 
 @pytest.mark.parametrize("collector", registry.COLLECTORS, ids=NAMES)
@@ -116,7 +125,7 @@ def test_garbage_is_refused_with_a_category_and_a_message(collector, text):
 @pytest.mark.parametrize("collector", registry.COLLECTORS, ids=NAMES)
 def test_a_host_that_has_nothing_gives_an_error_with_a_known_category(collector):
     with pytest.raises(CollectorError) as caught:
-        collector.collect(ReplayProbe(), getattr(CollectorsSettings(), collector.name), 1)
+        collector.collect(ReplayProbe(), settings_of(Config(), collector), 1)
     assert caught.value.category in CATEGORIES
     assert len(str(caught.value)) > 20
     assert isinstance(caught.value, Skipped) <= collector.optional
@@ -147,6 +156,15 @@ NFS = {
     "/proc/self/mountstats": (recorded("nfsiostat/mountstats-before.txt"), recorded("nfsiostat/mountstats-after.txt")),
 }
 MOUNTS = {"/proc/self/mountinfo": recorded("proc/mountinfo.txt"), "/proc/sys/kernel/hostname": "vm\n"}
+SACCT = (
+    "JobID | JobIDRaw | State | Submit | Start | End | ElapsedRaw | ReqCPUS | AllocCPUS | NTasks | TotalCPU | MaxRSS | "
+    "ReqMem | AllocTRES | TRESUsageInTot | ExitCode | TimelimitRaw | ConsumedEnergyRaw | JobName\n"
+    "90_7 | 100 | FAILED | 1772704800 | 1772704860 | 1772708460 | 3600 | 4 | 4 |  | 02:00:00 |  | 4Gc | "
+    "cpu=4,mem=16G,gres/gpu:a100=2 |  | 1:0 | 90 | 5000 | train 1\n"
+    "90_7.batch | 100.batch | OUT_OF_MEMORY | 1772704860 | 1772704860 | 1772708460 | 3600 | 4 | 4 | 1 | 02:00:00 | "
+    "9M |  | cpu=4 | mem=9M,fs/disk=77 | 0:125 |  | 5000 | batch\n"
+)
+SLURM_HEAD = {"/proc/1/comm": "slurmctld\n"}
 VERSION = Recorded(("iostat", "-V"), recorded("iostat/version.txt"))
 REPLAYS = {
     "disk": ReplayProbe([Recorded(("stat",), recorded("stat/root.txt"), seconds=0.01)], MOUNTS),
@@ -165,13 +183,17 @@ REPLAYS = {
             Recorded(("nvidia-smi", "-L"), "\n"),
         ]
     ),
+    "job_metrics": ReplayProbe(
+        [Recorded(("sacct", "--helpformat"), "JobID JobIDRaw State End\n"), Recorded(("sacct", "--allusers"), SACCT)],
+        SLURM_HEAD,
+    ),
 }
 
 
 @pytest.mark.parametrize("case", REPLAYS)
 def test_replayed_rows_fit_their_contract(case):
     collector = registry.collector_named(case.split()[0])
-    collected = collector.collect(REPLAYS[case], getattr(CollectorsSettings(), collector.name), 2)
+    collected = collector.collect(REPLAYS[case], settings_of(Config(), collector), 2)
     check(collected, collector)
     assert sum(len(reading.rows) for reading in collected.readings) > 0
     assert collected.rejected == ()
@@ -202,6 +224,7 @@ SAMPLES = [
     ("nfs", recorded("nfsiostat/2-2.txt")),
     ("gpu", GPU_CSV),
     ("gpu", GPU_XML),
+    ("job_metrics", SACCT),
 ]
 WORDS = st.sampled_from(
     ["-1", "0", "99", "101", "4294967295", "1e12", "1e18", "nan", "9" * 40, "-0.01", "100.01", "1,5", "sda", "[N/A]"]
@@ -255,7 +278,7 @@ def rows_of(collected, table):
 def test_live_rows_fit_their_contract(name):
     collector = registry.collector_named(name)
     need(collector.command.split()[0])
-    collected = collector.collect(LiveProbe(), getattr(CollectorsSettings(), name), 1)
+    collected = collector.collect(LiveProbe(), settings_of(Config(), collector), 1)
     check(collected, collector)
     assert rows_of(collected, name)
     assert {reading.source for reading in collected.readings} == {"tool"}
@@ -264,7 +287,7 @@ def test_live_rows_fit_their_contract(name):
 @pytest.mark.parametrize("name", ["iostat", "mpstat", "vmstat"])
 def test_live_rows_without_the_tools_fit_their_contract(name):
     collector = registry.collector_named(name)
-    collected = collector.collect(WithoutTools(), getattr(CollectorsSettings(), name), 1)
+    collected = collector.collect(WithoutTools(), settings_of(Config(), collector), 1)
     check(collected, collector)
     assert {reading.source for reading in collected.readings} == {"proc"}
     assert all(0.9 < reading.interval_seconds < 3 for reading in collected.readings)

@@ -46,6 +46,10 @@ def described(definitions: dg.Definitions) -> dict[str, Any]:
     }
 
 
+# Checks of single tables, on whether Slurm's answers agree with each other.
+COMPARING = {"every_job_that_left_the_queue_is_accounted_for", "empty_answers_agree_with_the_nodes"}
+
+
 def test_all_definitions_are_as_recorded(snapshot: SnapshotAssertion) -> None:
     """A deliberate change comes with `pytest --snapshot-update`."""
     assert described(defs) == snapshot
@@ -62,7 +66,12 @@ def test_every_raw_table_is_an_asset_with_its_columns_and_checks() -> None:
         schema = node.metadata["dagster/column_schema"]
         assert [column.name for column in schema.columns] == list(table.column_names)
         names = {key.name for key in graph.get_check_keys_for_assets({node.key})}
-        assert names == {"rows_fulfil_the_contract", "newest_data_is_there", "great_expectations_suite"}
+        assert names - COMPARING == {
+            "rows_fulfil_the_contract",
+            "newest_data_is_there",
+            "great_expectations_suite",
+            "no_partitions_left_failed",
+        }
 
 
 def test_an_override_replaces_a_resource(tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ def test_a_complete_system_passes_every_check(tmp_path: Path) -> None:
     sections = check_system(probe, None, installed(tmp_path))
     assert failures(sections) == []
     assert {check.state for part in sections for check in part.checks} == {OK}
-    assert section(sections, "SLURM").keys() >= {"slurmdbd enabled", "JobAcctGather configured"}
+    assert section(sections, "SLURM").keys() >= {
+        "slurmdbd enabled (job history outlives the scheduler)",
+        "JobAcctGather configured (CPU and memory that jobs used)",
+    }
 
 
 def test_a_host_without_slurm_gpu_and_sysstat_lacks_something_but_does_not_fail(tmp_path: Path) -> None:
@@ -65,13 +68,26 @@ def test_a_host_without_slurm_gpu_and_sysstat_lacks_something_but_does_not_fail(
 def test_half_a_slurm_is_a_failure(tmp_path: Path) -> None:
     commands = [Recorded(("sinfo",)), Recorded(("squeue",)), scontrol("AccountingStorageType = (null)\n")]
     failed = {check.text for check in failures(check_system(ReplayProbe(commands, KERNEL), None, installed(tmp_path)))}
-    assert failed == {"sacct not found", "sstat not found", "slurmdbd not enabled", "JobAcctGather not configured"}
+    assert {text.split(" (")[0] for text in failed} == {
+        "sacct not found",
+        "sstat not found",
+        "slurmdbd not enabled",
+        "JobAcctGather not configured",
+    }
 
 
 @pytest.mark.parametrize("commands", [[*SLURM], [*SLURM, scontrol("", returncode=1)]])
 def test_a_controller_that_does_not_answer_is_a_failure(tmp_path: Path, commands: list[Recorded]) -> None:
     failed = failures(check_system(ReplayProbe(commands, KERNEL), None, installed(tmp_path)))
     assert [check.text for check in failed] == ["slurmctld does not answer"]
+
+
+def test_commands_of_slurm_without_a_cluster_are_no_failure(tmp_path: Path) -> None:
+    said = "scontrol: fatal: Could not establish a configuration source\n"
+    commands = [*SLURM, Recorded(("scontrol", "show", "config"), stderr=said, returncode=1)]
+    sections = check_system(ReplayProbe(commands, KERNEL), None, installed(tmp_path))
+    assert section(sections, "SLURM")["No cluster is configured"].state == ABSENT
+    assert failures(sections) == []
 
 
 def test_jobs_whose_usage_nobody_gathers_are_a_failure(tmp_path: Path) -> None:

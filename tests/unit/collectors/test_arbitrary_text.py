@@ -10,7 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nomade_pipeline.collectors import disk, gpu, iostat, mounts, mountstats, mpstat, nfs, procfs, sadf, vmstat
+from nomade_pipeline.collectors import (
+    disk,
+    gpu,
+    iostat,
+    job_metrics,
+    mounts,
+    mountstats,
+    mpstat,
+    nfs,
+    procfs,
+    sadf,
+    vmstat,
+)
 from nomade_pipeline.collectors.base import CollectorError
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -29,7 +41,7 @@ GPU_LOG = (
 
 
 def recorded(name):
-    return (FIXTURES / name).read_text()
+    return (FIXTURES / name).read_bytes().decode("utf-8", "surrogateescape")
 
 
 def parse_sadf(text):
@@ -54,6 +66,7 @@ CASES = [
     ("GPU CSV", gpu_rows, GPU_CSV),
     ("GPU XML", gpu_rows, GPU_XML),
     ("GPU log", gpu_rows, GPU_LOG),
+    ("sacct", job_metrics.parse, recorded("slurm-22.05/ended/sacct-all-fields.txt")[:9000]),
     ("stat", procfs.parse_stat, recorded("proc/stat-before.txt")),
     ("diskstats", procfs.parse_diskstats, recorded("proc/diskstats-before.txt")),
     ("meminfo", procfs.parse_meminfo, recorded("proc/meminfo-before.txt")),

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Holds its allocation and uses nothing.
+# idle.sh SECONDS
+exec sleep "$1"
