@@ -77,10 +77,14 @@ class JobMonitor:
 
         Raises:
             Skipped: no jobs run here: neither a slurmd nor a job's process was found.
+            CollectorError: there is no /proc.
             Interrupted: the agent is stopping.
         """
         end = probe.monotonic() + interval
-        mounts = parse_mountinfo(probe.read("/proc/self/mountinfo"))
+        try:
+            mounts = parse_mountinfo(probe.read("/proc/self/mountinfo"))
+        except OSError as error:
+            raise CollectorError("internal", f"job_monitor: /proc/self/mountinfo cannot be read: {error}") from error
         files = FileKinds(probe, mounts, settings.nfs_paths, settings.local_paths)
         sighting = self._look(probe, files)
         if not sighting.jobs and not sighting.slurm_is_here:
