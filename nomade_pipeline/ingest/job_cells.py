@@ -67,7 +67,7 @@ class JobCells:
         """Return the first value of these columns, each distinct text of which is parsed once."""
         import polars as pl
 
-        found = pl.Series([None] * self.frame.height, dtype=kind)
+        found = nulls(self.frame.height, kind)
         for name in names:
             if self.has(name):
                 values = self._parsed(name, parse, kind)
@@ -82,7 +82,7 @@ class JobCells:
         """Return what a parser finds several of in each cell of a column, in columns of the given names."""
         import polars as pl
 
-        empty = pl.DataFrame({part: pl.Series([None] * self.frame.height, dtype=kind) for part, kind in kinds.items()})
+        empty = pl.DataFrame({part: nulls(self.frame.height, kind) for part, kind in kinds.items()})
         if not self.has(name):
             return empty
         texts: list[str] = []
@@ -106,25 +106,23 @@ class JobCells:
         """Return a column of times as UTC milliseconds."""
         import polars as pl
 
-        kind = pl.Datetime("ms", "UTC")
         if not self.has(name):
-            return self._selected(pl.lit(None, kind))
-        if self.frame[name].dtype != pl.String:
-            local = pl.col(name).cast(pl.Datetime("ms"))
-            converted = self._selected(self._in_utc(local))
-            self._mark(self.frame[name].is_not_null() & converted.is_null())
-            return self._selected(_unless_epoch(local, converted))
-        text = pl.col(name)
-        local = (
-            pl.when(text.str.contains(_ISO))
-            .then(text)
-            .str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ms", strict=False)
-        )
-        epoch = pl.when(text.str.contains(_EPOCH)).then(text).cast(pl.Int64)
-        epoch = pl.when(~epoch.is_in(_NO_TIME)).then(epoch)
-        seconds = pl.from_epoch(epoch * 1000, time_unit="ms").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
-        found = self._selected(pl.coalesce(_unless_epoch(local, self._in_utc(local)), seconds))
-        rest = self._selected(found.is_null() & (text != "") & ~_is_absent(text))
+            return nulls(self.frame.height, pl.Datetime("ms", "UTC"))
+        cells = self.frame[name]
+        if cells.dtype != pl.String:
+            local = cells.cast(pl.Datetime("ms"))
+            found = self._in_utc(local)
+            self._mark(local.is_not_null() & found.is_null())
+            return _unless_epoch(local, found)
+        usual = cells.str.contains(_ISO)
+        local = cells.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="ms", strict=False)
+        found = _unless_epoch(local, self._in_utc(local)).set(~usual, None)
+        rest = found.is_null() & (cells != "")
+        if rest.any():
+            seconds = pl.when(pl.col(name).str.contains(_EPOCH)).then(pl.col(name)).cast(pl.Int64)
+            moment = pl.from_epoch(pl.when(~seconds.is_in(_NO_TIME)).then(seconds) * 1000, time_unit="ms")
+            found = self._selected(moment.dt.replace_time_zone("UTC")).zip_with(rest, found)
+            rest &= found.is_null()
         return self._rest_parsed(name, found, rest, lambda cell: parse_time(cell, ZoneInfo(self.zone)))
 
     def duration(self, name: str) -> polars.Series:
@@ -132,7 +130,7 @@ class JobCells:
         import polars as pl
 
         if not self.has(name):
-            return self._selected(pl.lit(None, pl.Float64))
+            return nulls(self.frame.height, pl.Float64)
         parts = self._selected(pl.col(name).str.extract_groups(_DURATION)).struct.unnest()
         days, hours, minutes, seconds = (pl.col(part) for part in ("d", "h", "m", "s"))
         usual = seconds.is_not_null() & (days.is_null() | hours.is_not_null())
@@ -142,9 +140,7 @@ class JobCells:
             + minutes.cast(pl.Int64).fill_null(0) * 60
         )
         found = parts.select(pl.when(usual).then(whole + seconds.cast(pl.Float64))).to_series()
-        text = pl.col(name)
-        rest = self._selected(found.is_null() & (text != "") & ~_is_absent(text))
-        return self._rest_parsed(name, found, rest, parse_duration)
+        return self._rest_parsed(name, found, found.is_null() & (self.frame[name] != ""), parse_duration)
 
     def _rest_parsed(
         self, name: str, found: polars.Series, rest: polars.Series, parse: Callable[[str], Any]
@@ -154,13 +150,12 @@ class JobCells:
             return found
         return self._parsed(name, parse, found.dtype, only=rest).zip_with(rest, found)
 
-    def _in_utc(self, local: polars.Expr) -> polars.Expr:
+    def _in_utc(self, local: polars.Series) -> polars.Series:
         """Return local times as UTC: the first of two at the end of summer time, none for those that never were."""
         if self.zone == "UTC":
             return local.dt.replace_time_zone("UTC")
-        return local.dt.replace_time_zone(self.zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone(
-            "UTC"
-        )
+        there = local.dt.replace_time_zone(self.zone, ambiguous="earliest", non_existent="null")
+        return there.dt.convert_time_zone("UTC")
 
     def _parsed(
         self, name: str, parse: Callable[[str], Any], kind: Any, *, only: Optional[polars.Series] = None
@@ -174,7 +169,7 @@ class JobCells:
             if value is not None and not _too_large(value):
                 values[text] = value
         if not values:
-            return pl.Series([None] * self.frame.height, dtype=kind)
+            return nulls(self.frame.height, kind)
         known = pl.Series(list(values.values()), dtype=kind)
         return self.frame[name].replace_strict(list(values), known, default=None, return_dtype=kind)
 
@@ -207,16 +202,23 @@ class JobCells:
         )
 
 
+def nulls(count: int, kind: Any) -> polars.Series:
+    """Return a column of nulls."""
+    import polars as pl
+
+    return pl.repeat(None, count, dtype=kind, eager=True)
+
+
 def _is_absent(text: polars.Expr) -> polars.Expr:
     return text.str.strip_chars().str.to_lowercase().is_in(list(ABSENT))
 
 
-def _unless_epoch(local: polars.Expr, converted: Any) -> polars.Expr:
+def _unless_epoch(local: polars.Series, found: polars.Series) -> polars.Series:
     """Return times but those of the first of January 1970 or earlier years, which Slurm writes for none."""
-    import polars as pl
-
-    none = (local.dt.year() <= 1970) & (local.dt.month() == 1) & (local.dt.day() == 1)
-    return pl.when(~none).then(converted)
+    early = (local.dt.year() <= 1970).fill_null(value=False)
+    if not early.any():
+        return found
+    return found.set(early & (local.dt.month() == 1) & (local.dt.day() == 1), None)
 
 
 def _too_large(value: Any) -> bool:

