@@ -19,7 +19,7 @@ from nomade_pipeline.collectors.base import CollectorError, Row
 from nomade_pipeline.collectors.sacct_command import Sacct
 from nomade_pipeline.collectors.sacct_rows import Jobs, rows_of
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.ingest.records import frame_of, publish_past, refused_of
+from nomade_pipeline.ingest.records import data_frame, publish_past, refused_of, stamped
 from nomade_pipeline.probes import Probe
 from nomade_pipeline.quality.contract import REASON, check
 from nomade_pipeline.store.home import Store
@@ -116,9 +116,8 @@ def _patiently(sacct: Sacct, probe: Probe, start: datetime, end: datetime) -> Jo
 def _store(store: Store, config: Config, day: date, jobs: Jobs) -> AccountingDay:
     """Put a day's jobs into the lake, and what is no good into the quarantine."""
     general, now = config.general, clock.now()
-    frame = frame_of(
-        jobs.rows, JOB_METRICS, cluster=general.cluster_name, host=general.host, source="tool", received=now
-    )
+    data = data_frame(jobs.rows, JOB_METRICS)
+    frame = stamped(data, JOB_METRICS, cluster=general.cluster_name, host=general.host, source="tool", received=now)
     checked = check(frame, JOB_METRICS, now)
     refused = refused_of(jobs.rejected)
     refused += [Refused(row[REASON], json.dumps(row, default=str)) for row in checked.bad.iter_rows(named=True)]

@@ -20,13 +20,31 @@ if TYPE_CHECKING:
     from nomade_pipeline.store.lake import Published
 
 
-def frame_of(
-    rows: Sequence[Row], table: Table, *, cluster: str, host: str, source: str, received: datetime | None = None
+def data_frame(rows: Sequence[Row], table: Table) -> polars.DataFrame:
+    """Return a collector's rows as a frame of the data columns, with values as the spool would store them."""
+    import polars as pl
+
+    schema = polars_schema(table)
+    return pl.DataFrame(
+        [
+            pl.Series(
+                column.name,
+                [_value(row.get(column.name), column) for row in rows],
+                dtype=schema[column.name],
+                strict=False,
+            )
+            for column in table.data_columns
+        ]
+    )
+
+
+def stamped(
+    data: polars.DataFrame, table: Table, *, cluster: str, host: str, source: str, received: datetime | None = None
 ) -> polars.DataFrame:
-    """Return a collector's rows as a frame in the contract's schema, with values as the spool would store them.
+    """Return data columns of a table of events with the common ones, in the contract's schema.
 
     Args:
-        rows: as a collector gives them.
+        data: the data columns.
         table: a table of events.
         cluster: of all rows.
         host: of all rows.
@@ -35,16 +53,17 @@ def frame_of(
     """
     import polars as pl
 
-    own = [row[table.own_time] for row in rows]
-    shared = {"cluster": cluster, "host": host, "interval_seconds": 0.0, "source": source}
-    columns = {
-        **{name: [value] * len(rows) for name, value in shared.items()},
+    own = pl.col(table.own_time)
+    common = {
+        "cluster": pl.lit(cluster),
+        "host": pl.lit(host),
         "sample_time": own,
-        "received_time": own if received is None else [received] * len(rows),
-        **{column.name: [_value(row.get(column.name), column) for row in rows] for column in table.data_columns},
+        "interval_seconds": pl.lit(0.0),
+        "source": pl.lit(source),
+        "received_time": own if received is None else pl.lit(received),
     }
     schema = polars_schema(table)
-    return pl.DataFrame([pl.Series(name, columns[name], dtype=kind, strict=False) for name, kind in schema.items()])
+    return data.with_columns(value.cast(schema[name]).alias(name) for name, value in common.items()).select(*schema)
 
 
 def _value(value: Any, column: Column) -> Any:
