@@ -37,8 +37,8 @@ def asked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return lab
 
 
-@pytest.fixture
-def jobs(asked: Lab) -> Iterator[list[str]]:
+@pytest.fixture(scope="module")
+def jobs(lab: Lab) -> Iterator[list[str]]:
     """Return the numbers of jobs of every kind that a name or a request can make hard to read."""
     wrap = ["--output=/dev/null", "--time=5", "--wrap=sleep 300"]
     requests = [
@@ -49,14 +49,14 @@ def jobs(asked: Lab) -> Iterator[list[str]]:
         ["--begin=now+2hours"],
         ["--dependency=afterany:1", "--hold", "--comment=Partition=short"],
     ]
-    numbers = [_submitted(asked, ["sbatch", "--parsable", *request, *wrap]) for request in requests]
+    numbers = [_submitted(lab, ["sbatch", "--parsable", *request, *wrap]) for request in requests]
     het = ["sbatch", "--parsable", "--output=/dev/null", "--ntasks=1", ":", "--ntasks=2", "--wrap=sleep 300"]
-    numbers.append(_submitted(asked, het))
+    numbers.append(_submitted(lab, het))
     time.sleep(3)
     try:
         yield numbers
     finally:
-        asked.run(["scancel", *numbers])
+        lab.run(["scancel", *numbers])
 
 
 def _submitted(lab: Lab, argv: list[str | bytes]) -> str:
