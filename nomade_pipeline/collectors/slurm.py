@@ -144,8 +144,7 @@ class QueueMemory:
         cycle.scheduler["squeue_seconds"] = completed.seconds
         jobs, rejected = slurm_squeue.jobs_of(slurm_parse.table_of(completed.stdout, "squeue").rows)
         cycle.rejected.extend(rejected)
-        # The scheduler counts its jobs twice a minute: it may still count those that have just left.
-        if not jobs and not rejected and known and not self._known:
+        if not jobs and not rejected and known and not self._known and not _shows_ended_jobs(cycle):
             raise CollectorError(
                 "permission",
                 f"squeue shows no job and sdiag counts {known}: PrivateData hides them from this user; run the "
@@ -204,6 +203,17 @@ def _statistics(cycle: Cycle) -> Optional[int]:
     for columns in cycle.optional(SDIAG, read):
         cycle.scheduler.update(columns)
     return found[0] if found else None
+
+
+def _shows_ended_jobs(cycle: Cycle) -> bool:
+    """Whether squeue shows jobs that have ended, which the scheduler remembers for some minutes.
+
+    The scheduler counts its jobs twice a minute: of a queue that has just emptied it still counts those that left.
+
+    Raises:
+        CollectorError: squeue failed.
+    """
+    return bool(run_slurm(cycle.probe, ("squeue", "-a", "-h", "-t", "all", "-o", "%A"), TIMEOUT).stdout)
 
 
 def _partitions(cycle: Cycle) -> List[Row]:

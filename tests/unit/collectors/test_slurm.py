@@ -402,7 +402,7 @@ def test_what_is_not_needed_may_fail_and_is_told(cluster):
 def test_an_empty_queue_is_not_believed_while_the_scheduler_counts_jobs(cluster):
     """PrivateData=jobs makes squeue answer with nothing, successfully."""
     with pytest.raises(CollectorError, match="squeue shows no job and sdiag counts 29: PrivateData") as caught:
-        slurm.collect(cluster.replace(squeue=queue()), SlurmSettings(), 60)
+        slurm.collect(cluster.replace(squeue=[queue(), ""]), SlurmSettings(), 60)
     assert caught.value.category == "permission"
     assert scheduler_of(caught.value)["controller_up"] is True
 
@@ -414,6 +414,13 @@ def test_a_queue_that_has_just_emptied_is_believed(cluster):
     emptied = look()
     assert rows(emptied, "slurm_queue")[0]["pending_jobs"] == 0
     assert jobs(emptied) == {"1": "gone", "2": "gone"}
+
+
+def test_an_empty_queue_is_believed_at_the_first_run_when_squeue_shows_jobs_that_ended(cluster):
+    probe = cluster.replace(squeue=[queue(), "17\n"])
+    assert rows(slurm.collect(probe, SlurmSettings(), 60), "slurm_queue")[0]["pending_jobs"] == 0
+    assert probe.asked[-1][0] != "squeue"
+    assert ("squeue", "-a", "-h", "-t", "all", "-o", "%A") in probe.asked
 
 
 def test_an_empty_queue_of_an_idle_cluster_is_a_row_of_zeros(cluster):
