@@ -66,10 +66,10 @@ def parse(text: str) -> Parsed:
 
 
 def _text(text: str) -> Tuple[List[Row], List[Rejected]]:
-    found = chunks(text, "NodeName")
-    if not found:
+    rows, rejected = rows_of_nodes(map(split_record, chunks(text, "NodeName")))
+    if not rows and not rejected:
         raise CollectorError("parse", f"`scontrol show node` was expected; no NodeName is in it: {text[:60]!r}")
-    return rows_of_nodes(map(split_record, found))
+    return rows, rejected
 
 
 def _json(text: str) -> Tuple[List[Row], List[Rejected]]:

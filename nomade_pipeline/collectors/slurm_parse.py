@@ -160,7 +160,8 @@ def _scontrol(text: str) -> Dict[str, Rows]:
         found["slurm_scheduler"] = _one(text, lambda: _answering(slurm_sdiag.scheduler_columns(text)))
     elif "Slurmctld(" in text:
         found["slurm_scheduler"] = _one(text, lambda: ping_columns(slurm_scontrol.controllers_of(text)))
-    if slurm_scontrol.chunks(text, "ReservationName") or slurm_scontrol.NO_RESERVATION in text:
+    has_reservation = next(slurm_scontrol.chunks(text, "ReservationName"), None) is not None
+    if has_reservation or slurm_scontrol.NO_RESERVATION in text:
         found["slurm_reservation"] = slurm_scontrol.reservations_of(text)
     jobs = slurm_scontrol.job_records(text)
     if jobs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from nomade_pipeline.collectors.base import Rejected, Row
 from nomade_pipeline.collectors.slurm_records import Record, count, rows_of, told
@@ -92,22 +92,25 @@ def words_of(text: str) -> Dict[str, str]:
     return words
 
 
-def chunks(text: str, first: str) -> List[str]:
+def chunks(text: str, first: str) -> Iterator[str]:
     """Split what `scontrol show` printed into records, each of which begins a line with the word ``first``.
 
-    Lines of a terminal's record that show a command, and lines before the first record, belong to none.
+    Lines of a terminal's record that show a command, and lines before the first record, belong to none. One record is
+    made at a time, since there may be ten thousand.
     """
-    found: List[List[str]] = []
-    is_open = False
-    for line in text.split("\n"):
-        if line.lstrip().startswith(f"{first}="):
-            found.append([])
-            is_open = True
-        elif _PROMPT.match(line):
-            is_open = False
-        if is_open:
-            found[-1].append(line)
-    return ["\n".join(lines) for lines in found]
+    begin: Optional[int] = None
+    place = 0
+    while place < len(text):
+        end = text.find("\n", place) + 1 or len(text)
+        line = text[place:end]
+        is_first = line.lstrip().startswith(f"{first}=")
+        if is_first or _PROMPT.match(line):
+            if begin is not None:
+                yield text[begin:place]
+            begin = place if is_first else None
+        place = end
+    if begin is not None:
+        yield text[begin:]
 
 
 def reservations_of(text: str) -> Tuple[List[Row], List[Rejected]]:

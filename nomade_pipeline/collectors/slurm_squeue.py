@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Dict, Iterable, List, Optional, Tuple
 
 from nomade_pipeline.collectors.base import Rejected, Row
@@ -42,6 +43,8 @@ PENDING = frozenset(
 RUNNING = frozenset(("RUNNING", "CONFIGURING", "POWER_UP_NODE", "RESIZING", "SIGNALING"))
 SUSPENDED = frozenset(("SUSPENDED", "STOPPED"))
 COMPLETING = frozenset(("COMPLETING", "STAGE_OUT"))
+_GROUPS = {"pending": PENDING, "running": RUNNING, "suspended": SUSPENDED, "completing": COMPLETING}
+_GROUP_OF = {state: group for group, states in _GROUPS.items() for state in states}
 
 _JOB_ID = re.compile(r"\d+(?:[_+](?:\d+|\[[^\]]*\]?))?")
 _TASKS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
@@ -64,9 +67,7 @@ class Job:
     @property
     def group(self) -> str:
         """Return the group of its state: pending, running, suspended, completing or other."""
-        state = self.row["state"]
-        groups = (("pending", PENDING), ("running", RUNNING), ("suspended", SUSPENDED), ("completing", COMPLETING))
-        return next((name for name, states in groups if state in states), "other")
+        return _GROUP_OF.get(self.row["state"], "other")
 
 
 def jobs_of(records: Iterable[Record]) -> Tuple[List[Job], List[Rejected]]:
@@ -118,21 +119,22 @@ def job_of(record: Record) -> Job:
         "state_raw": state_raw,
         "state": state,
         "reason": None if reason == "None" else reason,
-        "reason_class": reason_class(reason) if waits else None,
+        "reason_class": _reason_class(reason) if waits else None,
         "priority": _priority(told(record, "PRIORITY")),
         "cpus": count(told(record, "CPUS")),
         "nodes": count(told(record, "NODES")),
-        "memory_bytes": parse_size(parse_tres(tres).get("mem"), bare_unit=2**20),
+        "memory_bytes": None if tres is None else _resources(tres)[0],
         "gpus": None if tres is None else gpus_of(record, tres),
         "node_list": told(record, "NODELIST") or _nodes(record),
         "dependency": told(record, "DEPENDENCY"),
         "reservation": told(record, "RESERVATION"),
         **_times(record),
-        "time_limit_seconds": parse_time_limit(record.get("TIME_LIMIT"))[1],
+        "time_limit_seconds": _limit(record.get("TIME_LIMIT"))[1],
     }
     return Job(refuse_impossible(SLURM_JOB, row), tasks or 1, tuple(partition.split(",")) if partition else ())
 
 
+@lru_cache(maxsize=512)
 def state_of(text: str) -> Optional[str]:
     """Return the state of `RUNNING+COMPLETING`, which is told in JSON: a flag goes before the base, as in squeue."""
     words = [parse_job_state(word)[0] for word in ([text] if text.endswith("+") else text.split("+"))]
@@ -185,9 +187,9 @@ def gpus_of(record: Record, tres: str) -> Optional[int]:
     Raises:
         ValueError: a number cannot be read.
     """
-    resources = parse_tres(tres)
-    if any(name.startswith("gres/gpu") for name in resources):
-        return gpus_of_tres(resources)[0]
+    accounted = _resources(tres)[1]
+    if accounted is not None:
+        return accounted
     given = told(record, "GRES")
     if given is not None:
         return parse_gres(given)[0]
@@ -211,7 +213,21 @@ def _priority(text: Optional[str]) -> Optional[int]:
 
 def _times(record: Record) -> Dict[str, Optional[datetime]]:
     columns = ("SUBMIT_TIME", "ELIGIBLE_TIME", "START_TIME", "END_TIME")
-    return {title.lower(): parse_time(record.get(title)) for title in columns}
+    return {title.lower(): _time(record.get(title)) for title in columns}
+
+
+# Thousands of jobs share a few states, reasons, limits, requests and times.
+_time = lru_cache(maxsize=4096)(parse_time)
+_limit = lru_cache(maxsize=512)(parse_time_limit)
+_reason_class = lru_cache(maxsize=512)(reason_class)
+
+
+@lru_cache(maxsize=512)
+def _resources(tres: str) -> Tuple[Optional[int], Optional[int]]:
+    """Return the memory in bytes and the GPUs in trackable resources; None for what is none of them."""
+    found = parse_tres(tres)
+    gpus = gpus_of_tres(found)[0] if any(name.startswith("gres/gpu") for name in found) else None
+    return parse_size(found.get("mem"), bare_unit=2**20), gpus
 
 
 def _reason_in_nodes(record: Record) -> Optional[str]:
