@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.report import Report
 from nomade_pipeline.agent.runs import run_collector
-from nomade_pipeline.collectors import node_state, slurm
+from nomade_pipeline.collectors import node_state, slurm_collectors
 from nomade_pipeline.collectors.slurm_squeue import FIELDS
 from nomade_pipeline.collectors.slurm_tables import long_format, marked_table, new_mark
 from nomade_pipeline.config.settings import NodeStateSettings, SlurmSettings
@@ -28,7 +28,7 @@ from nomade_pipeline.replay import Recorded, ReplayProbe
 from nomade_pipeline.store.spool import SpoolWriter
 
 CYCLES, INTERVAL = 5, 60
-GOAL_SECONDS = slurm.COLLECTOR.load_budget * INTERVAL
+GOAL_SECONDS = slurm_collectors.SLURM.load_budget * INTERVAL
 SETTINGS: dict[str, Any] = {"slurm": SlurmSettings(), "node_state": NodeStateSettings()}
 JOBS = 10_000
 
@@ -100,7 +100,7 @@ def cycles(probe: Any, name: str) -> dict[str, Any]:
     Raises:
         SystemExit: a run failed.
     """
-    collector = {"slurm": slurm.COLLECTOR, "node_state": node_state.COLLECTOR}[name].fresh()
+    collector = {"slurm": slurm_collectors.SLURM, "node_state": slurm_collectors.NODES}[name].fresh()
     costs = []
     with tempfile.TemporaryDirectory() as folder:
         spool = SpoolWriter(Path(folder), "scale", "head")

@@ -53,7 +53,10 @@ class Keeper:
         """Take what a collector remembers now, if it is to outlive a restart."""
         if collector.lasting is None:
             return
-        text = json.dumps(collector.lasting.to_state(boot_id(self._probe)), separators=(",", ":"))
+        state = collector.lasting.to_state(boot_id(self._probe))
+        if state is None:
+            return
+        text = json.dumps(state, separators=(",", ":"))
         with self._lock:
             self._waiting[path] = text
 

@@ -121,8 +121,8 @@ class Memory(Protocol):
 class LastingMemory(Memory, Protocol):
     """A memory that outlives a restart of the agent, which keeps its state in a file."""
 
-    def to_state(self, boot_id: str) -> Dict[str, Any]:
-        """Return what is to be kept, for JSON; ``boot_id`` tells this boot of the host from others."""
+    def to_state(self, boot_id: str) -> Optional[Dict[str, Any]]:
+        """Return what is to be kept, for JSON; None for nothing. ``boot_id`` tells this boot from others."""
 
     def recall(self, state: Mapping[str, Any], boot_id: str) -> None:
         """Take over what `to_state` gave before a restart.

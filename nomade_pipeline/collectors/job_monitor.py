@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 from nomade_pipeline.collectors.base import (
     PROC,
     Collected,
-    Collector,
     CollectorError,
     Parsed,
     Reading,
@@ -260,17 +259,3 @@ def parse(text: str) -> Parsed:
         for job, found in sorted(pids.items())
     ]
     return Parsed({JOB_MONITOR.name: rows})
-
-
-COLLECTOR = Collector(
-    name=JOB_MONITOR.name,
-    title="Running jobs: CPU, memory, network and local I/O, GPUs of their processes",
-    command="scontrol listpids",
-    tables=(JOB_MONITOR, JOB_FINDING),
-    collect=collect,
-    parse=parse,
-    spans_interval=True,
-    default_interval=30,
-    optional=True,
-    remembering=JobMonitor,
-)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from nomade_pipeline.collectors import slurm_json
-from nomade_pipeline.collectors.base import Collected, Collector, CollectorError, Parsed, Reading, Rejected, Row
+from nomade_pipeline.collectors.base import Collected, CollectorError, Parsed, Reading, Rejected, Row
 from nomade_pipeline.collectors.slurm_commands import require_slurm, run_slurm
 from nomade_pipeline.collectors.slurm_nodes import Reason, rows_of_nodes, split_record
 from nomade_pipeline.collectors.slurm_records import Record
@@ -132,16 +132,3 @@ def wanted_nodes(rows: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
         except ValueError as error:
             raise CollectorError("parse", f"[collectors.node_state] nodes: {error}") from error
     return [row for row in rows if row["node"] in listed or any(fnmatchcase(row["node"], each) for each in patterns)]
-
-
-COLLECTOR = Collector(
-    name="node_state",
-    title="Nodes of the cluster: state, drain reason, allocation, load, memory, GPUs",
-    command=" ".join(COMMAND),
-    tables=(NODE_STATE,),
-    collect=collect,
-    parse=parse,
-    spans_interval=False,
-    optional=True,
-    load_budget=0.05,
-)

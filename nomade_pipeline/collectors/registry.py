@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from nomade_pipeline.collectors import (
-    disk,
-    gpu,
-    iostat,
-    job_metrics,
-    job_monitor,
-    mpstat,
-    nfs,
-    node_state,
-    slurm,
-    vmstat,
-)
+from nomade_pipeline.collectors import disk, gpu, iostat, mpstat, nfs, slurm_collectors, vmstat
 from nomade_pipeline.collectors.base import Collector
 
 COLLECTORS: Tuple[Collector, ...] = (
@@ -25,10 +14,10 @@ COLLECTORS: Tuple[Collector, ...] = (
     vmstat.COLLECTOR,
     nfs.COLLECTOR,
     gpu.COLLECTOR,
-    slurm.COLLECTOR,
-    node_state.COLLECTOR,
-    job_metrics.COLLECTOR,
-    job_monitor.COLLECTOR,
+    slurm_collectors.SLURM,
+    slurm_collectors.NODES,
+    slurm_collectors.JOBS,
+    slurm_collectors.MONITOR,
 )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from nomade_pipeline.collectors import slurm_parse, slurm_scontrol, slurm_sdiag, slurm_shares, slurm_sinfo, slurm_squeue
-from nomade_pipeline.collectors.base import Collected, Collector, CollectorError, Reading, Rejected, Row
+from nomade_pipeline.collectors.base import Collected, CollectorError, Reading, Rejected, Row
 from nomade_pipeline.collectors.slurm_changes import Seen, changes
 from nomade_pipeline.collectors.slurm_commands import require_slurm, run_slurm
 from nomade_pipeline.collectors.slurm_queue_rows import count_queue
@@ -241,17 +241,3 @@ def _priorities(text: str) -> Tuple[List[Row], List[Rejected]]:
 def collect(probe: Probe, settings: SlurmSettings, interval: int) -> Collected:
     """Read the queue and the scheduler once, without a memory; see `QueueMemory.collect`."""
     return QueueMemory().collect(probe, settings, interval)
-
-
-COLLECTOR = Collector(
-    name="slurm",
-    title="Slurm's queue: jobs, reasons, partitions, scheduler, shares, priorities",
-    command="squeue -a -O …",
-    tables=tables.SLURM_TABLES,
-    collect=collect,
-    parse=slurm_parse.parse,
-    spans_interval=False,
-    optional=True,
-    load_budget=0.05,
-    remembering=QueueMemory,
-)

@@ -12,7 +12,7 @@ import pytest
 from support.lab import Lab
 
 from nomade_pipeline.agent.runs import run_collector
-from nomade_pipeline.collectors import node_state, slurm
+from nomade_pipeline.collectors import node_state, slurm, slurm_collectors
 from nomade_pipeline.collectors.base import Collected
 from nomade_pipeline.collectors.slurm_states import parse_job_state, reason_class
 from nomade_pipeline.config.settings import NodeStateSettings, SlurmSettings
@@ -198,12 +198,12 @@ def test_slurmdbd_that_is_killed_is_told_and_the_queue_is_still_read(asked: Lab)
 def test_a_controller_that_is_killed_is_a_failed_run_with_a_row(asked: Lab) -> None:
     os.kill(asked.pids()["slurmctld"], signal.SIGKILL)
     try:
-        report = run_collector(slurm.COLLECTOR, LiveProbe(), SlurmSettings(), 5)
-        nodes = run_collector(node_state.COLLECTOR, LiveProbe(), NodeStateSettings(), 5)
+        report = run_collector(slurm_collectors.SLURM, LiveProbe(), SlurmSettings(), 5)
+        nodes = run_collector(slurm_collectors.NODES, LiveProbe(), NodeStateSettings(), 5)
     finally:
         asked.up()
     assert (report.outcome, report.category) == ("failed", "service_down")
     (reading,) = report.readings
     assert (reading.table, reading.rows[0]["controller_up"]) == ("slurm_scheduler", False)
     assert (nodes.outcome, nodes.category) == ("failed", "service_down")
-    assert run_collector(slurm.COLLECTOR, LiveProbe(), SlurmSettings(), 5).outcome == "success"
+    assert run_collector(slurm_collectors.SLURM, LiveProbe(), SlurmSettings(), 5).outcome == "success"
