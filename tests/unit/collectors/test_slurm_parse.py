@@ -176,6 +176,17 @@ def test_what_the_lab_printed_is_read(recorded, name, table, number):
     assert number in (None, len(found))
 
 
+def test_numbers_of_newer_json_that_are_not_set_or_infinite_are_null():
+    text = """{"jobs": [{"job_id": 7, "job_state": ["RUNNING", "COMPLETING"], "partition": "gpu",
+      "time_limit": {"set": false, "infinite": true, "number": 0}, "priority": {"set": false, "number": 0},
+      "start_time": {"set": true, "number": 1746000000}, "end_time": {"set": true, "number": 0},
+      "array_job_id": {"set": true, "number": 0}, "tres_alloc_str": "cpu=1"}], "errors": []}"""
+    (row,) = rows(text, "slurm_job")
+    assert told([row], "state_raw", "state", "array_job_id") == [("RUNNING+COMPLETING", "COMPLETING", None)]
+    assert told([row], "time_limit_seconds", "priority", "end_time", "gpus") == [(None, None, None, 0)]
+    assert row["start_time"] == datetime(2025, 4, 30, 8, tzinfo=UTC)
+
+
 def test_three_forms_of_one_queue_agree(recorded):
     """The text of scontrol and the JSON of squeue were recorded within the same second."""
     by_json = {row["job_id_raw"]: row for row in rows(recorded("slurm-22.05/running/squeue.json"), "slurm_job")}
