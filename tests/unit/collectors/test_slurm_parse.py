@@ -283,8 +283,12 @@ def collection(folder):
 
 def outcome(parse, path):
     """Return what a parser made of a file: rows, or the error with which it refused."""
+    return outcome_of(parse, path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def outcome_of(parse, text):
     try:
-        return parse(path.read_bytes().decode("utf-8", "surrogateescape"))
+        return parse(text)
     except CollectorError as error:
         return error
 
@@ -389,3 +393,26 @@ NODE_VALUES = [
 def test_nodes_of_the_collection_are_what_a_person_reads(shared, name, values):
     first = node_state.parse(shared(name)).rows["node_state"][0]
     assert tuple(first[column] for column in ("state", "flags", "reason", "reason_user", "reason_time")) == values
+
+
+# --- values of the wrong kind -----------------------------------------------------------------------------
+
+WRONG = (None, True, -1, 1e300, "x", "9" * 50, [], [None], {}, {"set": True, "number": None}, {"number": {"number": 1}})
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "parse"),
+    [
+        ("squeue.json", "jobs", slurm_parse.parse),
+        ("sinfo.json", "nodes", node_state.parse),
+    ],
+)
+def test_a_value_of_the_wrong_kind_anywhere_in_json_is_null_or_rejected(recorded, name, part, parse):
+    document = json.loads(recorded(f"slurm-22.05/asked/{name}"))
+    entry = document[part][-1]
+    for key in entry:
+        for wrong in WRONG:
+            made = outcome_of(parse, json.dumps({**document, part: [{**entry, key: wrong}]}))
+            assert isinstance(made, CollectorError) or all(each.reason for each in made.rejected), (key, wrong)
+    for wrong in (*WRONG, [[]], [1]):
+        assert isinstance(outcome_of(parse, json.dumps({part: wrong})), CollectorError) or wrong == []
