@@ -108,6 +108,13 @@ class Probe(Protocol):
             OSError: it cannot be listed.
         """
 
+    def readlink(self, path: str) -> str:
+        """Return where a symbolic link such as ``/proc/1/fd/0`` points; what it points at is not touched.
+
+        Raises:
+            OSError: it cannot be read, or is no link.
+        """
+
     def now(self) -> datetime:
         """Return the present UTC time."""
 
@@ -201,6 +208,10 @@ class LiveProbe:
     def listdir(self, path: str) -> list[str]:
         """See Probe."""
         return sorted(os.listdir(self._below_root(path)))
+
+    def readlink(self, path: str) -> str:
+        """See Probe."""
+        return os.readlink(self._below_root(path))  # noqa: PTH115 - see _below_root
 
     def _below_root(self, path: str) -> str:
         # Not a Path: it interns its parts, and Python's table of interned strings, filled and emptied

@@ -96,6 +96,7 @@ def _message_of(error: BaseException) -> str | None:
 def _own_errors() -> tuple[type[Exception], ...]:
     """Return the errors of the library that carry a message for people."""
     from nomade_pipeline.agent.lock import AlreadyRunningError
+    from nomade_pipeline.ingest.accounting import AccountingBusyError
     from nomade_pipeline.ingest.day import TooManyRefused
     from nomade_pipeline.lab.errors import LabError
     from nomade_pipeline.retention import RetentionError
@@ -105,6 +106,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.supervisor import SupervisorError
 
     return (
+        AccountingBusyError,
         AlreadyRunningError,
         DatabaseError,
         LabError,

@@ -45,7 +45,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "parse": Entry("collect_commands", "Read a tool's recorded output as a collector would."),
         "monitor": Entry("later_commands", "Watch the I/O of running jobs (not in this version)."),
         "ingest": Entry("ingest_command", "Publish the spool to Parquet and roll it up."),
-        "backfill": Entry("backfill_command", "Fill the past from sysstat's archives."),
+        "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),
     },
     "Look": {
         "status": Entry("status_command", "Show the present state of hosts and collectors."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Callable, Dict, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 from nomade_pipeline import clock
 from nomade_pipeline.probes import Probe
@@ -58,10 +58,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Collected:
-    """The result of one collector run."""
+    """The result of one collector run.
+
+    Attributes:
+        note: what could not be done although the run succeeded, for the collection log; None for nothing.
+    """
 
     readings: Tuple[Reading, ...]
     rejected: Tuple[Rejected, ...] = ()
+    note: Optional[str] = None
 
 
 class CollectorError(Exception):
@@ -112,6 +117,21 @@ class Memory(Protocol):
         """Forget everything: what was collected may have been lost, so that the next run tells all of it."""
 
 
+@runtime_checkable
+class LastingMemory(Memory, Protocol):
+    """A memory that outlives a restart of the agent, which keeps its state in a file."""
+
+    def to_state(self, boot_id: str) -> Dict[str, Any]:
+        """Return what is to be kept, for JSON; ``boot_id`` tells this boot of the host from others."""
+
+    def recall(self, state: Mapping[str, Any], boot_id: str) -> None:
+        """Take over what `to_state` gave before a restart.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such state.
+        """
+
+
 @dataclass(frozen=True)
 class Collector:
     """One collector as the registry holds it.
@@ -132,6 +152,7 @@ class Collector:
             stretches until it holds. 0: it asks no service.
         remembering: makes a new memory, for a collector that tells only what has changed; None for all others.
         forget: empties the memory of a collector made by `fresh`.
+        lasting: the memory of a collector made by `fresh`, if it outlives a restart.
     """
 
     name: str
@@ -147,13 +168,15 @@ class Collector:
     load_budget: float = 0.0
     remembering: Optional[Callable[[], Memory]] = None
     forget: Callable[[], None] = lambda: None
+    lasting: Optional[LastingMemory] = None
 
     def fresh(self) -> Collector:
         """Return this collector with a memory of its own, which is empty."""
         if self.remembering is None:
             return self
         memory = self.remembering()
-        return replace(self, collect=memory.collect, forget=memory.forget)
+        lasting = memory if isinstance(memory, LastingMemory) else None
+        return replace(self, collect=memory.collect, forget=memory.forget, lasting=lasting)
 
 
 def optional_float(text: Optional[str]) -> Optional[float]:

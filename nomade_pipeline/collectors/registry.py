@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from nomade_pipeline.collectors import disk, gpu, iostat, job_metrics, mpstat, nfs, node_state, slurm, vmstat
+from nomade_pipeline.collectors import (
+    disk,
+    gpu,
+    iostat,
+    job_metrics,
+    job_monitor,
+    mpstat,
+    nfs,
+    node_state,
+    slurm,
+    vmstat,
+)
 from nomade_pipeline.collectors.base import Collector
 
 COLLECTORS: Tuple[Collector, ...] = (
@@ -17,6 +28,7 @@ COLLECTORS: Tuple[Collector, ...] = (
     slurm.COLLECTOR,
     node_state.COLLECTOR,
     job_metrics.COLLECTOR,
+    job_monitor.COLLECTOR,
 )
 
 

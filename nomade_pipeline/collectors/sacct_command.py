@@ -47,19 +47,28 @@ class Sacct:
     columns: Tuple[str, ...] = ()
     states: List[str] = field(default_factory=lambda: list(ENDED))
 
-    def ended_between(self, probe: Probe, start: datetime, end: datetime, timeout: float) -> Split:
-        """Return the records, steps included, of the jobs that ended from ``start`` to ``end``, both included.
+    def prepare(self, probe: Probe, timeout: float) -> None:
+        """Find out which columns there are, if that is not known.
 
         Raises:
             CollectorError: slurmdbd does not answer, or the answer is not that of sacct.
             Skipped: Slurm keeps no accounts.
             Interrupted: the agent is stopping.
         """
-        if not self.columns:
-            self.columns = offered_columns(_run(probe, ("sacct", "--helpformat"), timeout).stdout)
-        if "JobID" not in self.columns or "End" not in self.columns:
-            self.columns = ()
+        if self.columns:
+            return
+        offered = offered_columns(_run(probe, ("sacct", "--helpformat"), timeout).stdout)
+        if "JobID" not in offered or "End" not in offered:
             raise CollectorError("parse", "sacct --helpformat offers no JobID and no End")
+        self.columns = offered
+
+    def ended_between(self, probe: Probe, start: datetime, end: datetime, timeout: float) -> Split:
+        """Return the records, steps included, of the jobs that ended from ``start`` to ``end``, both included.
+
+        Raises:
+            CollectorError, Skipped, Interrupted: see `prepare`.
+        """
+        self.prepare(probe, timeout)
         completed = self._ask(probe, start, end, timeout)
         found = split(completed.stdout)
         if found.layout is None:

@@ -28,6 +28,10 @@ from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 # `0:125` is how Slurm writes an end for lack of memory: its own signal 253 without the bit of a core dump.
 OOM_SIGNAL = 125
 
+# Exit status and signal, each None where it is not told.
+ExitCode = Tuple[Optional[int], Optional[int]]
+NO_CODE: ExitCode = (None, None)
+
 _LARGEST = {"int32": 2**31 - 1, "int64": 2**63 - 1}
 _NUMBERS = tuple(column for column in JOB_METRICS.data_columns if column.minimum is not None)
 
@@ -223,44 +227,48 @@ _UNKNOWN: Tuple[str, Optional[float]] = ("unknown", None)
 
 def _outcome(cells: Cells, steps: Sequence[Cells], state: Optional[str], uid: Optional[int], *, started: bool) -> Row:
     """Return how the job ended and its outcome class."""
-    code, signal = cells.read(parse_exit_code, "exitcode") or (None, None)
-    derived, derived_signal = _derived_exit(cells, steps)
-    oom = _oom_killed(steps, (signal, derived_signal))
+    code = cells.read(parse_exit_code, "exitcode") or NO_CODE
+    derived = _derived_exit(cells, steps)
+    oom = _oom_killed(steps, (code[1], derived[1]))
     reason = cells.text("reason")
-    tells = bool(code or signal)
-    kind, source = outcome_class(
-        End(
-            state,
-            started=started,
-            reason=reason,
-            exit_code=code if tells else derived,
-            exit_signal=signal if tells else derived_signal,
-            oom_killed=bool(oom),
-        )
-    )
+    kind, source = class_of(state, started=started, reason=reason, code=code, derived=derived, oom_killed=oom)
     return {
         "state_raw": cells.text("state"),
         "state": state,
         "failure_class": kind,
         "class_source": source,
         "cancelled_by_uid": uid,
-        "exit_code": code,
-        "exit_signal": signal,
-        "derived_exit_code": derived,
-        "derived_exit_signal": derived_signal,
+        "exit_code": code[0],
+        "exit_signal": code[1],
+        "derived_exit_code": derived[0],
+        "derived_exit_signal": derived[1],
         "oom_killed": oom,
         "reason": None if is_absent(reason) else reason,
     }
 
 
-def _derived_exit(cells: Cells, steps: Sequence[Cells]) -> Tuple[Optional[int], Optional[int]]:
+def class_of(
+    state: Optional[str],
+    *,
+    started: bool,
+    reason: Optional[str],
+    code: ExitCode,
+    derived: ExitCode,
+    oom_killed: Optional[bool],
+) -> Tuple[Optional[int], str]:
+    """Return the outcome class and what it was found by; the exit code of the steps counts where the job's is 0."""
+    status, signal = code if any(code) else derived
+    return outcome_class(End(state, started, reason, exit_code=status, exit_signal=signal, oom_killed=bool(oom_killed)))
+
+
+def _derived_exit(cells: Cells, steps: Sequence[Cells]) -> ExitCode:
     """Return the largest exit status of the numbered steps and its signal, as told or found."""
     told = cells.read(parse_exit_code, "derivedexitcode")
-    if told is not None and told != (None, None):
+    if told is not None and told != NO_CODE:
         return told
     numbered = (each for each in steps if each.number.rpartition(".")[2][:1].isdigit())
     found = [code for code in (each.read(parse_exit_code, "exitcode") for each in numbered) if code]
-    return max(found, key=lambda code: (code[0] or 0, code[1] or 0), default=(None, None))
+    return max(found, key=lambda code: (code[0] or 0, code[1] or 0), default=NO_CODE)
 
 
 def _oom_killed(steps: Sequence[Cells], signals: Sequence[Optional[int]]) -> Optional[bool]:

@@ -137,7 +137,8 @@ def split_body(body: str, layout: Layout, cluster: str = "") -> Split:
         return result
     if "\r\n" in body and body.count("\r\n") == body.count("\n"):
         body = body.replace("\r\n", "\n")
-    for piece in body.split(layout.terminator):
+    pieces = body.split(layout.terminator)
+    for piece in pieces if pieces[-1] else pieces[:-1]:
         joiner.take(piece)
     joiner.close()
     return result

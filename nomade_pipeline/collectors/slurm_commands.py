@@ -20,6 +20,8 @@ _SILENT = re.compile(
     r"host is unreachable",
     re.IGNORECASE,
 )
+# What they say where they are installed and no cluster is: there is neither a slurm.conf nor who would send one.
+_NO_CLUSTER = "could not establish a configuration source"
 _VERSION = re.compile(r"slurm[a-z-]*\s+(\d+)\.(\d+)")
 
 
@@ -72,6 +74,7 @@ def run_slurm(probe: Probe, argv: Sequence[str], timeout: float) -> Completed:
 
     Raises:
         CollectorError: it failed, or its output is cut off.
+        Skipped: the commands are installed, but no cluster is configured.
         Interrupted: the agent is stopping.
     """
     completed = run_any(probe, argv, timeout)
@@ -82,7 +85,18 @@ def run_slurm(probe: Probe, argv: Sequence[str], timeout: float) -> Completed:
     return completed
 
 
+def require_cluster(completed: Completed) -> None:
+    """Make sure that a command that failed did so for another reason than that there is no cluster to ask.
+
+    Raises:
+        Skipped: Slurm's commands are installed, but no cluster is configured.
+    """
+    if _NO_CLUSTER in (completed.stderr + completed.stdout).lower():
+        raise Skipped("not_present", f"{completed.argv[0]}: no cluster is configured here, there is no slurm.conf")
+
+
 def _judged(completed: Completed) -> CollectorError:
+    require_cluster(completed)
     said = completed.stderr + completed.stdout
     error = failure(completed)
     if _SILENT.search(said):

@@ -8,7 +8,7 @@ from typing import Collection, List, Optional, Sequence, Tuple
 
 from nomade_pipeline.collectors.base import CollectorError, Rejected, Row
 from nomade_pipeline.collectors.commands import first_line, run_any
-from nomade_pipeline.collectors.slurm_commands import FIELD, run_slurm
+from nomade_pipeline.collectors.slurm_commands import FIELD, require_cluster, run_slurm
 from nomade_pipeline.collectors.slurm_records import Record, rows_of, told
 from nomade_pipeline.collectors.slurm_scontrol import PING, Controllers, controllers_of
 from nomade_pipeline.collectors.slurm_values import parse_time
@@ -37,6 +37,7 @@ def ask_controllers(probe: Probe) -> Tuple[Optional[Controllers], float, str]:
     """Return which controllers answer, how long that took, and what was said where that is not to be told.
 
     Raises:
+        Skipped: no cluster is configured here.
         CollectorError: scontrol cannot be run.
         Interrupted: the agent is stopping.
     """
@@ -46,6 +47,7 @@ def ask_controllers(probe: Probe) -> Tuple[Optional[Controllers], float, str]:
         if error.category != "timeout":
             raise
         return None, PING_TIMEOUT, str(error)
+    require_cluster(completed)
     try:
         return controllers_of(completed.stdout), completed.seconds, first_line(completed.stdout)
     except ValueError:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone, tzinfo
 from typing import Dict, Iterator, List, Optional, Tuple
 
 # What Slurm writes for no value: unset, infinite, not applicable, and NO_VAL in its integer widths.
-_ABSENT = frozenset(
+ABSENT = frozenset(
     ("", "unknown", "none", "n/a", "na", "(null)", "null", "none assigned", "invalid", "notset", "4294967294",
      "18446744073709551614", "18446744073709551615", "no_val")
 )  # fmt: skip
@@ -31,7 +31,7 @@ LARGEST_HOSTLIST = 200_000
 
 def is_absent(text: Optional[str]) -> bool:
     """Whether a text stands for no value."""
-    return text is None or text.strip().lower() in _ABSENT
+    return text is None or text.strip().lower() in ABSENT
 
 
 def parse_time(text: Optional[str], zone: tzinfo = timezone.utc) -> Optional[datetime]:

@@ -299,7 +299,12 @@ class AlertsSettings:
     disk_critical_percent: float = key(
         95.0, "Fullness of a file system that is critical.", consumer=ALERTS, minimum=0, maximum=100
     )
-    queue_stuck_days: float = key(7.0, "Waiting time of a job that warns.", consumer=ALERTS, minimum=0)
+    queue_stuck_days: float = key(
+        7.0,
+        "Waiting time from which on a job that waiting does not help is shown as stuck.",
+        minimum=0,
+        test="tests/unit/cli/test_slurm_screens.py::test_a_job_that_waiting_does_not_help_is_shown_as_stuck",
+    )
     gpu_temp_warning: float = key(83.0, "GPU temperature in °C that warns.", consumer=ALERTS, minimum=0, maximum=200)
     derivatives: DerivativeSettings = field(default_factory=DerivativeSettings)
 

@@ -195,7 +195,7 @@ def node_fail(draw: Draw) -> Job:
 def preempted(draw: Draw) -> Job:
     """Loses its node to a job of higher priority, waits, and does its work in a second life."""
     options = [f"--nodelist={draw.layout.node_names[2]}", "--exclusive", "--partition=preempt-low"]
-    return draw.job("preempted", options, ["idle.sh", 5], earlier=("PREEMPTED",), alone=True)
+    return draw.job("preempted", options, ["idle.sh", 600, 3], earlier=("PREEMPTED",), alone=True)
 
 
 def preemptor(draw: Draw) -> Job:
@@ -206,7 +206,7 @@ def preemptor(draw: Draw) -> Job:
 
 def requeued(draw: Draw) -> Job:
     """Is requeued by root while it runs, and does its work in a second life."""
-    return draw.job("requeued", ["--requeue"], ["idle.sh", 5], earlier=("REQUEUED",), action="requeue")
+    return draw.job("requeued", ["--requeue"], ["idle.sh", 600, 3], earlier=("REQUEUED",), action="requeue")
 
 
 def array(draw: Draw) -> Job:

@@ -53,6 +53,16 @@ class TableFile:
         with self._readable():
             return int(pq.read_metadata(self.path).num_rows)
 
+    def rows_by_hour(self) -> dict[datetime, int]:
+        """Return the number of rows of each UTC hour that has any, from the sample times alone."""
+        import polars as pl
+        import pyarrow.parquet as pq
+
+        with self._readable():
+            times = pl.DataFrame(pl.from_arrow(pq.read_table(self.path, columns=["sample_time"], partitioning=None)))
+        counts = times.group_by(pl.col("sample_time").dt.truncate("1h")).len().sort("sample_time")
+        return {hour: int(count) for hour, count in counts.iter_rows()}
+
     def newest(self) -> datetime | None:
         """Return the newest sample time, from the footer; None when there are no rows."""
         with self._readable():
@@ -124,3 +134,16 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def hive_values(folder: Path, key: str) -> list[str]:
+    """Return the values of a hive key below a folder, sorted."""
+    return [name[len(key) + 1 :] for name in names_in(folder) if name.startswith(f"{key}=")]
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the sorted names in a folder; none when it does not exist."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import re
 import shutil
 import uuid
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import FORMS
-from nomade_pipeline.store.files import LakeError, TableFile, sync
-from nomade_pipeline.store.merge import Rows, Source, merged
+from nomade_pipeline.store.files import LakeError, TableFile, hive_values, names_in, sync
+from nomade_pipeline.store.merge import MERGE_ROWS, Rows, merged
 from nomade_pipeline.store.parquet import by_hour, content_hash, in_hour, winners
 from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.store.spool import is_folder_name
@@ -74,12 +73,12 @@ class Lake:
 
     def clusters(self, table: Table) -> list[str]:
         """Return the clusters that have data of a table."""
-        return _hive_values(self.root / "raw" / table.name, "cluster")
+        return hive_values(self.root / "raw" / table.name, "cluster")
 
     def days(self, table: Table, cluster: str) -> list[date]:
         """Return the days that have data of a table and cluster, oldest first."""
         with self._folders(table, cluster, fcntl.LOCK_SH):
-            names = _hive_values(self.root / "raw" / table.name / f"cluster={cluster}", "date")
+            names = hive_values(self.root / "raw" / table.name / f"cluster={cluster}", "date")
             # A day whose swap was cut off lies in the trash until the next publication puts it back.
             names += [name.rsplit("@", 2)[1] for name in self._trashed(table, cluster)]
         return sorted({date.fromisoformat(name) for name in names if _DATE.fullmatch(name)})
@@ -127,12 +126,30 @@ class Lake:
             LakeError: a stored file cannot be read, a new one cannot be written or does not read back,
                 or the cluster's name cannot be a folder's.
         """
-        if not is_folder_name(cluster):
-            raise LakeError(f"cluster {cluster!r:.80}: {FORMS['name'][1]}")
+        self._check_cluster(cluster)
         with self._lock(table, cluster, day):
             if self.is_closed(table, cluster, day):
                 return self._publish_closed(table, cluster, day, frame)
             return self._publish_open(table, cluster, day, frame)
+
+    def publish_over(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
+        """Add rows to a day that is over and leave it closed; see `publish`.
+
+        One file is written however many hours the rows are of; the hash told of each hour is the whole day's.
+        """
+        self._check_cluster(cluster)
+        with self._lock(table, cluster, day):
+            folder = self.partition(table, cluster, day)
+            stored = [TableFile(table, path) for path in _parquet_files(folder)]
+            before = sum(file.count() for file in stored)
+            closed = stored[0].content_hash() if self.is_closed(table, cluster, day) else None
+            if before + frame.height <= MERGE_ROWS:
+                whole: Iterable[polars.DataFrame] = [winners(table, [*(file.read() for file in stored), frame])]
+            else:
+                whole = merged(table, [*stored, Rows(table, frame)])
+            digest, rows = self._swap_day(table, cluster, day, whole, unless=closed)
+            hours = TableFile(table, folder / DAY_FILE).rows_by_hour()
+        return Published(rows, rows - before, {hour: (digest, count) for hour, count in hours.items()})
 
     def _publish_open(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
         """Rewrite the hours that the new rows belong to."""
@@ -153,7 +170,8 @@ class Lake:
         path = self.partition(table, cluster, day) / DAY_FILE
         stored = TableFile(table, path)
         before = stored.count()
-        rows = self._swap_day(table, cluster, day, [stored, Rows(table, frame)], unless=stored.content_hash())
+        whole = merged(table, [stored, Rows(table, frame)])
+        _, rows = self._swap_day(table, cluster, day, whole, unless=stored.content_hash())
         hours: dict[datetime, tuple[str, int]] = {}
         for hour, _ in by_hour(frame):
             held = stored.read(keep=in_hour(hour)).sort(table.key)
@@ -170,30 +188,31 @@ class Lake:
             parts = _parquet_files(self.partition(table, cluster, day))
             if not parts or parts[0].name == DAY_FILE:
                 return False
-            self._swap_day(table, cluster, day, [TableFile(table, part) for part in parts])
+            self._swap_day(table, cluster, day, merged(table, [TableFile(table, part) for part in parts]))
             return True
 
     def _swap_day(
-        self, table: Table, cluster: str, day: date, sources: Sequence[Source], *, unless: str | None = None
-    ) -> int:
-        """Put a folder with one file of all sources in the place of the day's folder; return its rows.
+        self, table: Table, cluster: str, day: date, frames: Iterable[polars.DataFrame], *, unless: str | None = None
+    ) -> tuple[str, int]:
+        """Put a folder with one file of all frames in the place of the day's folder; return its hash and rows.
 
         Args:
             table: the contract.
             cluster: the cluster.
             day: the UTC day.
-            sources: what the file is made of.
+            frames: what the file is made of, sorted by key over all of them.
             unless: content hash with which the folder stays as it is.
         """
         folder = self.partition(table, cluster, day)
         staging = self._scratch()
-        digest, rows = self._put(table, merged(table, sources), staging / DAY_FILE)
+        digest, rows = self._put(table, frames, staging / DAY_FILE)
         if digest == unless:
             shutil.rmtree(staging)
-            return rows
+            return digest, rows
         trash = self.root / ".trash" / "@".join((table.name, cluster, day.isoformat(), uuid.uuid4().hex))
         try:
             trash.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with self._folders(table, cluster, fcntl.LOCK_EX):
                 folder.rename(trash)
                 staging.rename(folder)
@@ -201,7 +220,12 @@ class Lake:
             shutil.rmtree(trash)
         except OSError as error:
             raise LakeError(f"cannot replace {folder}: {error.strerror or error}") from error
-        return rows
+        return digest, rows
+
+    @staticmethod
+    def _check_cluster(cluster: str) -> None:
+        if not is_folder_name(cluster):
+            raise LakeError(f"cluster {cluster!r:.80}: {FORMS['name'][1]}")
 
     def _recover(self, table: Table, cluster: str, day: date) -> None:
         """Finish a swap that a crash cut off between its two renames; the lock is held."""
@@ -217,16 +241,16 @@ class Lake:
     def _trashed(self, table: Table, cluster: str, day: date | None = None) -> list[str]:
         """Return the names of the folders in the trash that are of a table and cluster, or of one day."""
         prefix = f"{table.name}@{cluster}@" + ("" if day is None else f"{day.isoformat()}@")
-        return [name for name in _names(self.root / ".trash") if name.startswith(prefix)]
+        return [name for name in names_in(self.root / ".trash") if name.startswith(prefix)]
 
     def recover(self) -> None:
         """Put back the days whose swap was cut off by a crash, and clear what crashes left behind."""
-        for name in _names(self.root / ".trash"):
+        for name in names_in(self.root / ".trash"):
             table, cluster, day, _ = name.split("@")
             with self._lock(raw_table_named(table), cluster, date.fromisoformat(day)):
                 pass
         oldest = clock.now().timestamp() - STALE_STAGING_SECONDS
-        for name in _names(self.root / ".staging"):
+        for name in names_in(self.root / ".staging"):
             staging = self.root / ".staging" / name
             # Another process may finish with its file meanwhile.
             with contextlib.suppress(FileNotFoundError):
@@ -364,17 +388,4 @@ class Lake:
 
 def _parquet_files(folder: Path) -> list[Path]:
     """Return the published files of a partition, sorted by name; none when it does not exist."""
-    return [folder / name for name in _names(folder) if name == DAY_FILE or _HOUR_FILE.fullmatch(name)]
-
-
-def _hive_values(folder: Path, key: str) -> list[str]:
-    """Return the values of a hive key below a folder, sorted."""
-    return [name[len(key) + 1 :] for name in _names(folder) if name.startswith(f"{key}=")]
-
-
-def _names(folder: Path) -> list[str]:
-    """Return the sorted names in a folder; none when it does not exist."""
-    try:
-        return sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return []
+    return [folder / name for name in names_in(folder) if name == DAY_FILE or _HOUR_FILE.fullmatch(name)]

@@ -80,17 +80,27 @@ def _chunk_digest(chunk: polars.DataFrame) -> bytes:
     for name in content.column_names:
         column = content[name].combine_chunks()
         digest.update(f"{name}:{column.type}:{len(column)};".encode())
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
-        digest.update(valid.tobytes())
-        if pc.all(column.is_null()).as_py():
+        if column.null_count == len(column):
+            digest.update(bytes(len(column)))
             continue
+        digest.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
         if str(column.type) in ("string", "large_string"):
             texts = column.fill_null("")
             digest.update(pc.binary_length(texts).to_numpy(zero_copy_only=False).tobytes())
-            digest.update("".join(texts.to_pylist()).encode())
+            digest.update(_utf8(texts))
         else:
             digest.update(_numbers(column).tobytes())
     return digest.digest()
+
+
+def _utf8(texts: pyarrow.Array) -> memoryview:
+    """Return the bytes of all texts of a column without nulls, one behind the other, as Arrow holds them."""
+    import numpy as np
+
+    _, offsets, content = texts.buffers()
+    kind = np.int64 if str(texts.type) == "large_string" else np.int32
+    places = np.frombuffer(offsets, kind)[texts.offset : texts.offset + len(texts) + 1]
+    return memoryview(content or b"")[places[0] : places[-1]]
 
 
 def _numbers(column: pyarrow.Array) -> Any:

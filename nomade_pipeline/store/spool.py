@@ -18,7 +18,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
@@ -175,13 +175,13 @@ def _columns_of(reading: Reading) -> Dict[str, list[Any]]:
             raise ValueError(f"table {table.name} has no column {', '.join(sorted(set(row) - known))}")
     columns = {}
     for column in table.data_columns:
-        values = [_storable(row.get(column.name), column) for row in reading.rows]
+        values = [storable(row.get(column.name), column) for row in reading.rows]
         if any(value is not None for value in values):
             columns[column.name] = values
     return columns
 
 
-def _storable(value: Any, column: Column) -> Any:
+def storable(value: Any, column: Column) -> Any:
     """Return a value as JSON can hold it: rounded, finite, printable."""
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -189,13 +189,13 @@ def _storable(value: Any, column: Column) -> Any:
         # Adding zero turns -0.0 into 0.0, which equals it but would hash differently.
         return (round(value, column.decimals) if column.decimals is not None else value) + 0.0
     if isinstance(value, str):
-        return _printable(value)
+        return printable_text(value)
     if isinstance(value, datetime):
         return clock.to_text(value)
     return value
 
 
-def _printable(text: str) -> str:
+def printable_text(text: str) -> str:
     """Return a text as UTF-8 can hold it: undecodable bytes and lone surrogates as escapes."""
     if text.isascii():
         return text
@@ -352,30 +352,33 @@ def _check_column(table: Table, batch: Batch, name: str, values: Any) -> None:
         raise BadLine(f"{name} holds {found}, expected {column.type}")
 
 
-def spool_files(root: Path, table: Optional[str] = None) -> Iterator[SpoolFile]:
-    """Yield the spool's files in the order of table, host, hour and writer.
+def spool_files(root: Path, table: Optional[str] = None, day: Optional[date] = None) -> Iterator[SpoolFile]:
+    """Yield the spool's files, of one table and UTC day where given, in the order of table, host, hour and writer.
 
     Names that are not of the spool's form are passed over: editors and backup tools leave such files.
     """
+    prefix = "" if day is None else day.isoformat()
     tables = [table] if table is not None else _names(root)
     for name in tables:
         for host in _names(root / name):
-            for file_name in _names(root / name / host):
-                file = _spool_file(root / name / host / file_name)
+            folder = root / name / host
+            # Names decide before there is a Path, which interns its parts; see `LiveProbe`.
+            for file_name in (each for each in _names(folder) if each.startswith(prefix)):
+                file = _spool_file(folder, file_name)
                 if file is not None:
                     yield file
 
 
-def _spool_file(path: Path) -> Optional[SpoolFile]:
-    """Return what a path of the spool tells; None when its name is not of the spool's form."""
-    match = _FILE_NAME.fullmatch(path.name)
+def _spool_file(folder: Path, name: str) -> Optional[SpoolFile]:
+    """Return what the place of a spool file tells; None when its name is not of the spool's form."""
+    match = _FILE_NAME.fullmatch(name)
     if match is None:
         return None
     try:
         hour = datetime.fromisoformat(f"{match.group(1)}:00:00+00:00")
     except ValueError:
         return None
-    return SpoolFile(path, path.parent.parent.name, path.parent.name, hour, match.group(2))
+    return SpoolFile(folder / name, folder.parent.name, folder.name, hour, match.group(2))
 
 
 def _names(folder: Path) -> list[str]:

@@ -288,7 +288,8 @@ def test_down_ends_the_jobs_and_removes_the_cgroups_and_up_goes_on_with_the_acco
     assert groups() == []
     assert traces(lab.folder) == []
     lab.up()
-    assert [row["State"] for row in sacct(lab, "JobID", "State", jobs=job)] == ["CANCELLED by 0"]
+    (row,) = sacct(lab, "JobID", "State", jobs=job)
+    assert row["State"].startswith("CANCELLED")
 
 
 def test_the_scale_profile_lists_ten_thousand_nodes_and_tasks(lab: Lab) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, Sequence
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from support.sacct import ASK, COLUMNS, HEAD, MARK, NOW, Slurm, lines_of, option
 
 from nomade_pipeline.collectors import job_metrics
 from nomade_pipeline.collectors.base import Collected, CollectorError, Skipped
@@ -16,46 +17,7 @@ from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
 from nomade_pipeline.tables.outcomes import JOB_FLAGS, JOB_STATES
 
-NOW = datetime(2026, 3, 5, 12, 0, tzinfo=UTC)
-COLUMNS = ("JobID", "JobIDRaw", "State", "Submit", "Start", "End", "TotalCPU", "JobName")
-OFFERED = Recorded(("sacct", "--helpformat"), "  ".join(COLUMNS) + "\n")
-HEAD = {"/proc/1/comm": "systemd\n", "/proc/7/comm": "slurmctld\n", "/proc/sys/kernel/hostname": "Head1.example.org\n"}
-MARK = "\x1f#!"
-ASK = ("sacct", "--allusers")
-
-
-def lines_of(*jobs: tuple[int, str], state: str = "COMPLETED", name: str = "train", ago: int = 600) -> str:
-    """Return the output with an allocation and a step of each (number, CPU time), ended some seconds ago."""
-    end = int(NOW.timestamp()) - ago
-    records = [COLUMNS]
-    for number, cpu in jobs:
-        times = (str(end - 700), str(end - 600), str(end))
-        records.append((f"{number}", f"{number}", state, *times, "00:00:00", name))
-        records.append((f"{number}.batch", f"{number}.batch", state, *times, cpu, "batch"))
-    return "".join(MARK.join(cells) + MARK + "\n" for cells in records)
-
-
 EMPTY = lines_of()
-
-
-class Slurm(ReplayProbe):
-    """A head node whose sacct answers with these outputs in turn, and whose clock can be moved."""
-
-    def __init__(self, *outputs: str | Recorded, files: Any = HEAD) -> None:
-        answers = [each if isinstance(each, Recorded) else Recorded(ASK, each) for each in outputs]
-        super().__init__([OFFERED, *answers], files, NOW)
-
-    def windows(self) -> list[tuple[str, str]]:
-        """Return start and end of each window that was asked for."""
-        return [
-            (option(words, "starttime"), option(words, "endtime"))
-            for words in self.asked
-            if "--helpformat" not in words
-        ]
-
-
-def option(words: Sequence[str], name: str) -> str:
-    return next(word.partition("=")[2] for word in words if word.startswith(f"--{name}="))
 
 
 def told(collected: Collected) -> list[tuple[str, float]]:
@@ -200,6 +162,12 @@ def test_a_slurm_without_accounting_is_skipped_with_the_reason():
     off = Recorded(("sacct", "--helpformat"), "", "Slurm accounting storage is disabled\n", 1)
     with pytest.raises(Skipped, match="keeps no accounts"):
         collect(JobHistory(), ReplayProbe([off], HEAD, NOW))
+
+
+def test_commands_without_a_cluster_are_skipped_with_the_reason():
+    lost = Recorded(("sacct", "--helpformat"), "", "sacct: fatal: Could not establish a configuration source\n", 1)
+    with pytest.raises(Skipped, match="no cluster is configured"):
+        collect(JobHistory(), ReplayProbe([lost], HEAD, NOW))
 
 
 def test_a_state_that_this_slurm_does_not_know_is_left_out_from_then_on():
