@@ -140,7 +140,7 @@ class Collector:
         name: also the key of its section in the configuration.
         title: one line for people.
         command: the command it runs, for documents and `syscheck`.
-        tables: the raw tables it fills; the first carries its name.
+        tables: the raw tables it fills.
         collect: ``collect(probe, settings, interval) -> Collected``; settings is the section's dataclass
             of `config.settings`, interval the whole seconds to measure.
         parse: ``parse(text) -> Parsed``: recognises every recorded form of the tool's output.

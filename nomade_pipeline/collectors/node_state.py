@@ -66,7 +66,7 @@ def parse(text: str) -> Parsed:
 
 
 def _text(text: str) -> Tuple[List[Row], List[Rejected]]:
-    rows, rejected = rows_of_nodes(map(split_record, chunks(text, "NodeName")))
+    rows, rejected = rows_of_nodes(chunks(text, "NodeName"), split_record)
     if not rows and not rejected:
         raise CollectorError("parse", f"`scontrol show node` was expected; no NodeName is in it: {text[:60]!r}")
     return rows, rejected
@@ -76,11 +76,15 @@ def _json(text: str) -> Tuple[List[Row], List[Rejected]]:
     document = slurm_json.load(text)
     if "nodes" not in document:
         raise CollectorError("parse", f"JSON of nodes was expected; it has {', '.join(document)[:80]}")
-    return rows_of_nodes(map(_json_record, slurm_json.entries(document, "nodes")))
+    return rows_of_nodes(slurm_json.entries(document, "nodes"), _json_record)
 
 
 def _json_record(entry: Mapping[str, Any]) -> Tuple[Record, Reason]:
-    """Return a node of JSON as words and its reason."""
+    """Return a node of JSON as words and its reason.
+
+    Raises:
+        ValueError: the time of the reason cannot be read.
+    """
     texts = {
         title: next((text for text in (slurm_json.text_of(entry.get(name)) for name in names) if text), None)
         for title, names in _JSON_NAMES.items()

@@ -138,7 +138,7 @@ def text_of(value: Any) -> Optional[str]:
 
 def state_of(value: Any, flags: Any = ()) -> str:
     """Return a state, a word or a list of words, as words joined by `+`."""
-    words = [*(value if isinstance(value, list) else [value]), *(flags or ())]
+    words = [*(value if isinstance(value, list) else [value]), *(flags if isinstance(flags, list) else ())]
     return "+".join(str(word).upper() for word in words if word)
 
 

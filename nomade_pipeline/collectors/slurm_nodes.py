@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Tuple, TypeVar
 
 from nomade_pipeline.collectors.base import Rejected, Row
 from nomade_pipeline.collectors.ranges import refuse_impossible
@@ -14,6 +14,8 @@ from nomade_pipeline.collectors.slurm_records import Record, told
 from nomade_pipeline.collectors.slurm_states import parse_node_state
 from nomade_pipeline.collectors.slurm_values import gpus_of_tres, parse_gres, parse_time, parse_tres
 from nomade_pipeline.tables.nodes import NODE_STATE
+
+Told = TypeVar("Told")
 
 _MEBIBYTE = 2**20
 # What people write stands at the end, behind every word that is read.
@@ -105,17 +107,24 @@ def node_row(words: Record, reason: Reason) -> Row:
     }
 
 
-def rows_of_nodes(records: Iterable[Tuple[Mapping[str, str], Reason]]) -> Tuple[List[Row], List[Rejected]]:
-    """Return the rows of `node_state`, and the nodes that could not be read, each with the reason."""
+def rows_of_nodes(
+    records: Iterable[Told], take_apart: Callable[[Told], Tuple[Dict[str, str], Reason]]
+) -> Tuple[List[Row], List[Rejected]]:
+    """Return the rows of `node_state`, and the nodes that could not be read, each with the reason.
+
+    Args:
+        records: what is told of each node.
+        take_apart: makes words and the reason of it.
+    """
     rows: List[Row] = []
     rejected: List[Rejected] = []
     seen = set()
-    for words, reason in records:
+    for record in records:
         try:
-            row = refuse_impossible(NODE_STATE, node_row(dict(words), reason))
+            row = refuse_impossible(NODE_STATE, node_row(*take_apart(record)))
         except (ValueError, KeyError) as error:
             why = f"there is no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-            rejected.append(Rejected(" ".join(f"{name}={value}" for name, value in words.items()), why))
+            rejected.append(Rejected(str(record), why))
             continue
         if row["node"] in seen:
             rejected.append(Rejected(row["node"], f"node {row['node']!r:.60} is listed twice"))

@@ -22,11 +22,11 @@ DBD_TIMEOUT = 5.0
 SACCT_TIMEOUT = 60.0
 
 DBD_PING = ("sacctmgr", "ping")
-# What sacctmgr offers where it has no `ping` (before 24.05): the smallest question to slurmdbd.
+# Where sacctmgr has no `ping` (22.05 for one): the smallest question to slurmdbd.
 DBD_QUESTION = ("sacctmgr", "-n", "-P", "show", "cluster", "format=cluster")
 _NO_PING = re.compile(r"invalid (keyword|entity)|unknown|no command", re.IGNORECASE)
 _NO_DBD = re.compile(r"supported accounting_storage plugin|accounting storage is disabled", re.IGNORECASE)
-_DBD = re.compile(r"slurmdbd\(\w+\) at \S+ is (UP|DOWN)", re.IGNORECASE)
+_DBD = re.compile(r"slurmdbd\(\w+\) at \S+ is (UP|DOWN)")
 
 # A job that started so shortly before the queue was read may not be in it yet.
 YOUNGEST_RUNAWAY = timedelta(minutes=10)
@@ -87,8 +87,8 @@ def _said(completed: Completed) -> str:
 def _judged(completed: Completed) -> Tuple[Optional[bool], Optional[float]]:
     if _NO_DBD.search(_said(completed)):
         return None, None
-    told_state = _DBD.search(completed.stdout)
-    is_up = told_state.group(1).upper() == "UP" if told_state else completed.returncode == 0
+    states = _DBD.findall(completed.stdout)
+    is_up = "UP" in states if states else completed.returncode == 0
     return is_up, completed.seconds if is_up else None
 
 

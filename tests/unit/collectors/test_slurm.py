@@ -241,7 +241,7 @@ def test_shares_priorities_and_reservations_are_asked_for_every_ten_minutes(clus
 
 
 def test_how_slurmdbd_is_asked_is_found_out_once(cluster):
-    """`sacctmgr ping` came with 24.05."""
+    """Slurm 22.05 has no `sacctmgr ping`."""
     probe, _, look = pictures(cluster, ONE)
     for _ in range(3):
         look()
@@ -383,6 +383,13 @@ def test_sacctmgr_ping_is_believed_where_it_exists(state, expected):
 
     answer = Recorded(("sacctmgr", "ping"), f"slurmdbd(primary) at db is {state}\n", seconds=0.02)
     assert Database().ask(ReplayProbe([answer])) == (expected, 0.02 if expected else None)
+
+
+def test_a_backup_slurmdbd_that_answers_is_enough():
+    from nomade_pipeline.collectors.slurm_services import Database
+
+    said = "slurmdbd(primary) at a is DOWN\nslurmdbd(backup) at b is UP\n"
+    assert Database().ask(ReplayProbe([Recorded(("sacctmgr", "ping"), said, returncode=1)])) == (True, 0.0)
 
 
 def test_what_is_not_needed_may_fail_and_is_told(cluster):

@@ -176,6 +176,17 @@ def test_what_the_lab_printed_is_read(recorded, name, table, number):
     assert number in (None, len(found))
 
 
+def test_numbers_of_newer_json_that_are_not_set_or_infinite_are_null():
+    text = """{"jobs": [{"job_id": 7, "job_state": ["RUNNING", "COMPLETING"], "partition": "gpu",
+      "time_limit": {"set": false, "infinite": true, "number": 0}, "priority": {"set": false, "number": 0},
+      "start_time": {"set": true, "number": 1746000000}, "end_time": {"set": true, "number": 0},
+      "array_job_id": {"set": true, "number": 0}, "tres_alloc_str": "cpu=1"}], "errors": []}"""
+    (row,) = rows(text, "slurm_job")
+    assert told([row], "state_raw", "state", "array_job_id") == [("RUNNING+COMPLETING", "COMPLETING", None)]
+    assert told([row], "time_limit_seconds", "priority", "end_time", "gpus") == [(None, None, None, 0)]
+    assert row["start_time"] == datetime(2025, 4, 30, 8, tzinfo=UTC)
+
+
 def test_three_forms_of_one_queue_agree(recorded):
     """The text of scontrol and the JSON of squeue were recorded within the same second."""
     by_json = {row["job_id_raw"]: row for row in rows(recorded("slurm-22.05/running/squeue.json"), "slurm_job")}
@@ -272,8 +283,12 @@ def collection(folder):
 
 def outcome(parse, path):
     """Return what a parser made of a file: rows, or the error with which it refused."""
+    return outcome_of(parse, path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def outcome_of(parse, text):
     try:
-        return parse(path.read_bytes().decode("utf-8", "surrogateescape"))
+        return parse(text)
     except CollectorError as error:
         return error
 
@@ -378,3 +393,26 @@ NODE_VALUES = [
 def test_nodes_of_the_collection_are_what_a_person_reads(shared, name, values):
     first = node_state.parse(shared(name)).rows["node_state"][0]
     assert tuple(first[column] for column in ("state", "flags", "reason", "reason_user", "reason_time")) == values
+
+
+# --- values of the wrong kind -----------------------------------------------------------------------------
+
+WRONG = (None, True, -1, 1e300, "x", "9" * 50, [], [None], {}, {"set": True, "number": None}, {"number": {"number": 1}})
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "parse"),
+    [
+        ("squeue.json", "jobs", slurm_parse.parse),
+        ("sinfo.json", "nodes", node_state.parse),
+    ],
+)
+def test_a_value_of_the_wrong_kind_anywhere_in_json_is_null_or_rejected(recorded, name, part, parse):
+    document = json.loads(recorded(f"slurm-22.05/asked/{name}"))
+    entry = document[part][-1]
+    for key in entry:
+        for wrong in WRONG:
+            made = outcome_of(parse, json.dumps({**document, part: [{**entry, key: wrong}]}))
+            assert isinstance(made, CollectorError) or all(each.reason for each in made.rejected), (key, wrong)
+    for wrong in (*WRONG, [[]], [1]):
+        assert isinstance(outcome_of(parse, json.dumps({part: wrong})), CollectorError) or wrong == []
