@@ -231,11 +231,6 @@ def _user_name(probe: Probe, number: int) -> str:
     return text.split(":")[0].strip() or str(number)
 
 
-def collect(probe: Probe, settings: MonitorSettings, interval: int) -> Collected:
-    """Look at all jobs once, without a memory; see `JobMonitor.collect`."""
-    return JobMonitor().collect(probe, settings, interval)
-
-
 def parse(text: str) -> Parsed:
     """Read a recorded `scontrol listpids`: the jobs and how many processes each has.
 
