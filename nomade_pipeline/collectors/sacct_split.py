@@ -124,39 +124,57 @@ def split(text: str, columns: Sequence[str] = ()) -> Split:
     layout, begin = find_layout(text, columns)
     if layout is None:
         return Split(None, rejected=[Rejected(text, _NO_HEADER)] if text.strip() else [])
-    clusters = _CLUSTER.findall(text[:begin])
-    return split_body(text[begin:], layout, clusters[-1] if clusters else "")
+    splitter = Splitter(layout, cluster_named(text[:begin]))
+    splitter.feed(text[begin:])
+    return splitter.close()
 
 
-def split_body(body: str, layout: Layout, cluster: str = "") -> Split:
-    """Split what follows the header; ``cluster`` is the one that a line before it named."""
-    result = Split(layout)
-    joiner = _Joiner(layout, result, cluster)
-    if layout.quoted:
-        joiner.take_quoted(body)
-        return result
-    if "\r\n" in body and body.count("\r\n") == body.count("\n"):
-        body = body.replace("\r\n", "\n")
-    pieces = body.split(layout.terminator)
-    for piece in pieces if pieces[-1] else pieces[:-1]:
-        joiner.take(piece)
-    joiner.close()
-    return result
+def cluster_named(text: str) -> str:
+    """Return the cluster that a `CLUSTER:` line names, the last of several; empty for none."""
+    names = _CLUSTER.findall(text)
+    return names[-1] if names else ""
 
 
-class _Joiner:
-    """Puts the pieces between terminators together to records."""
+class Splitter:
+    """Splits an output that comes in parts, each of which ends with a record's end.
 
-    def __init__(self, layout: Layout, result: Split, cluster: str) -> None:
+    Args:
+        layout: how the records are written; a header within the output replaces it.
+        cluster: the cluster that a line before the header named.
+    """
+
+    def __init__(self, layout: Layout, cluster: str = "") -> None:
         self._layout = layout
-        self._result = result
         self._cluster = cluster
+        self._result = Split(layout)
         # A record that is whole but may go on with a line of its last cell, and cells of one that is not whole.
         self._whole: Optional[List[str]] = None
         self._begun: List[str] = []
 
-    def take(self, piece: str) -> None:
-        """Take the next piece."""
+    def feed(self, text: str) -> None:
+        """Split the next part; a comma-separated file comes as a whole."""
+        if self._layout.quoted:
+            self._take_quoted(text)
+            return
+        if "\r\n" in text and text.count("\r\n") == text.count("\n"):
+            text = text.replace("\r\n", "\n")
+        pieces = text.split(self._layout.terminator)
+        for piece in pieces if pieces[-1] else pieces[:-1]:
+            self._take(piece)
+
+    def drain(self) -> Split:
+        """Return what was split since the last time; a record that may go on is not among it."""
+        result, self._result = self._result, Split(self._layout)
+        return result
+
+    def close(self) -> Split:
+        """Return what was split since the last time, and the record that waited: nothing follows."""
+        self._refuse(self._begun, "the output ends within a record")
+        self._finish(None)
+        return self.drain()
+
+    def _take(self, piece: str) -> None:
+        """Take what stands before a record's end."""
         piece = self._without_cluster_line(piece)
         if (not piece.strip() and not self._begun) or self._is_header(piece):
             return
@@ -187,7 +205,7 @@ class _Joiner:
             return [*self._begun, f"\n{cells[0]}", *cells[1:]]
         return [*self._begun[:-1], f"{self._begun[-1]}\n{cells[0]}", *cells[1:]]
 
-    def take_quoted(self, body: str) -> None:
+    def _take_quoted(self, body: str) -> None:
         """Take a comma-separated file, in which cells with newlines and commas are quoted."""
         stream, taken = io.StringIO(body, newline=""), 0
         try:
@@ -197,7 +215,6 @@ class _Joiner:
                 taken = stream.tell()
         except csv.Error as error:
             self._result.rejected.append(Rejected(body[taken:], f"no comma-separated values: {error}"))
-        self.close()
 
     def _take_row(self, cells: List[str]) -> None:
         if not any(cells) or tuple(cell.strip().lower() for cell in cells) == self._layout.columns:
@@ -206,11 +223,6 @@ class _Joiner:
             self._finish(cells)
         else:
             self._join(cells, last=True)
-
-    def close(self) -> None:
-        """Take note that nothing follows."""
-        self._refuse(self._begun, "the output ends within a record")
-        self._finish(None)
 
     def _join(self, cells: List[str], *, last: bool = False) -> None:
         """Add cells to the record that has begun; refuse what can be no record."""

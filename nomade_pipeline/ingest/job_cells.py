@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 from zoneinfo import ZoneInfo
 
-from nomade_pipeline.collectors.slurm_values import ABSENT, parse_duration, parse_time
+from nomade_pipeline.collectors.slurm_values import ABSENT, parse_duration, parse_size, parse_time
 
 if TYPE_CHECKING:
     import polars
@@ -20,7 +20,10 @@ _BLANK = r"^[\s\x1c-\x1f]*$"
 _ISO = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$"
 _EPOCH = r"^[1-9][0-9]{0,9}$"
 _DURATION = r"^(?:(?<d>[0-9]{1,9})-)?(?:(?<h>[0-9]{1,9}):)?(?<m>[0-9]{1,9}):(?<s>[0-9]{1,9}(?:\.[0-9]{1,9})?)$"
+_RESOURCES = r"^(?:[A-Za-z0-9_/:.-]+=[^,=]*(?:,[A-Za-z0-9_/:.-]+=[^,=]*)*)?$"
 _LARGEST = 2**63 - 1
+# Farther from a half than this, in units of the last digit that is kept, all ways of rounding agree.
+_NEAR = 1e-3
 # Slurm's NO_VAL and INFINITE, which are no seconds since 1970.
 _NO_TIME = (4294967294, 4294967295)
 
@@ -63,18 +66,46 @@ class JobCells:
             return self._selected(pl.lit(None, pl.String))
         return self._selected(pl.when(~_is_absent(pl.col(name))).then(pl.col(name)))
 
-    def read(self, parse: Callable[[str], Any], kind: Any, *names: str) -> polars.Series:
-        """Return the first value of these columns, each distinct text of which is parsed once."""
+    def size(self, *names: str, base: int = 1024) -> polars.Series:
+        """Return the first size or number of these columns; see `parse_size`."""
         import polars as pl
 
-        found = nulls(self.frame.height, kind)
-        for name in names:
-            if self.has(name):
-                values = self._parsed(name, parse, kind)
-                found = (
-                    values if found.null_count() == len(found) else pl.select(pl.coalesce(found, values)).to_series()
-                )
-        return found
+        found = [self._sizes(self.frame[name], base) for name in names if self.has(name)]
+        return pl.select(pl.coalesce(found)).to_series() if found else nulls(self.frame.height, pl.Int64)
+
+    def amounts(self, name: str, resources: dict[str, int]) -> polars.DataFrame:
+        """Return the amounts of some resources in a column such as ``cpu=4,mem=16G``.
+
+        Args:
+            name: the column.
+            resources: what the suffixes of each are powers of.
+        """
+        import polars as pl
+
+        if not self.has(name):
+            return pl.DataFrame({resource: nulls(self.frame.height, pl.Int64) for resource in resources})
+        cells = self.frame[name]
+        self._mark(~cells.str.contains(_RESOURCES))
+        return pl.DataFrame(
+            {
+                # Of a resource that is told twice the last one counts.
+                resource: self._sizes(cells.str.extract(rf"^(?:.*,)?{resource}=([^,]*)").fill_null(""), base)
+                for resource, base in resources.items()
+            }
+        )
+
+    def _sizes(self, texts: polars.Series, base: int) -> polars.Series:
+        import polars as pl
+
+        groups = texts.str.extract_groups(r"^([0-9]{1,9})([KMG])$").struct.unnest()
+        power = pl.col("2").replace_strict({"K": base, "M": base**2, "G": base**3}, default=None, return_dtype=pl.Int64)
+        plain = texts.str.contains(r"^[0-9]{1,18}$") & ~texts.is_in(list(ABSENT))
+        number = texts.set(~plain, None).cast(pl.Int64)
+        found = groups.select(pl.coalesce(pl.lit(number), pl.col("1").cast(pl.Int64) * power)).to_series()
+        rest = found.is_null() & (texts != "")
+        if not rest.any():
+            return found
+        return self._parsed(texts, lambda text: parse_size(text, base=base), pl.Int64, only=rest).zip_with(rest, found)
 
     def read_parts(
         self, parse: Callable[[str], Optional[Sequence[Any]]], kinds: dict[str, Any], name: str
@@ -87,8 +118,8 @@ class JobCells:
             return empty
         texts: list[str] = []
         parts: list[Sequence[Any]] = []
-        for text in self._distinct(name):
-            value = self._attempt(name, parse, text)
+        for text in _distinct(self.frame[name]):
+            value = self._attempt(self.frame[name], parse, text)
             if value is not None and not any(_too_large(part) for part in value):
                 texts.append(text)
                 parts.append(value)
@@ -148,7 +179,7 @@ class JobCells:
         """Fill in what the short way did not read, text by text."""
         if not rest.any():
             return found
-        return self._parsed(name, parse, found.dtype, only=rest).zip_with(rest, found)
+        return self._parsed(self.frame[name], parse, found.dtype, only=rest).zip_with(rest, found)
 
     def _in_utc(self, local: polars.Series) -> polars.Series:
         """Return local times as UTC: the first of two at the end of summer time, none for those that never were."""
@@ -158,34 +189,30 @@ class JobCells:
         return there.dt.convert_time_zone("UTC")
 
     def _parsed(
-        self, name: str, parse: Callable[[str], Any], kind: Any, *, only: Optional[polars.Series] = None
+        self, texts: polars.Series, parse: Callable[[str], Any], kind: Any, *, only: Optional[polars.Series] = None
     ) -> polars.Series:
-        """Return the values of a column's cells, or of some of them."""
+        """Return the values of cells, or of some of them."""
         import polars as pl
 
         values: dict[str, Any] = {}
-        for text in self._distinct(name, only):
-            value = self._attempt(name, parse, text)
+        for text in _distinct(texts if only is None else texts.filter(only)):
+            value = self._attempt(texts, parse, text)
             if value is not None and not _too_large(value):
                 values[text] = value
         if not values:
-            return nulls(self.frame.height, kind)
+            return nulls(len(texts), kind)
         known = pl.Series(list(values.values()), dtype=kind)
-        return self.frame[name].replace_strict(list(values), known, default=None, return_dtype=kind)
+        return texts.replace_strict(list(values), known, default=None, return_dtype=kind)
 
-    def _distinct(self, name: str, only: Optional[polars.Series] = None) -> list[str]:
-        column = self.frame[name] if only is None else self.frame[name].filter(only)
-        return [text for text in column.unique().to_list() if text]
-
-    def _attempt(self, name: str, parse: Callable[[str], Any], text: str) -> Any:
+    def _attempt(self, texts: polars.Series, parse: Callable[[str], Any], text: str) -> Any:
         """Return the value of a text; rows with one that cannot be read, or not be stored, are odd."""
         try:
             value = parse(text)
         except ValueError:
-            self._mark(self.frame[name] == text)
+            self._mark(texts == text)
             return None
         if any(_too_large(part) for part in (value if isinstance(value, (tuple, list)) else (value,))):
-            self._mark(self.frame[name] == text)
+            self._mark(texts == text)
         return value
 
     def _mark(self, rows: polars.Series) -> None:
@@ -200,6 +227,10 @@ class JobCells:
             if len(column) == self.frame.height
             else pl.repeat(column[0], self.frame.height, dtype=column.dtype, eager=True)
         )
+
+
+def _distinct(texts: polars.Series) -> list[str]:
+    return [text for text in texts.unique().to_list() if text]
 
 
 def nulls(count: int, kind: Any) -> polars.Series:
@@ -223,3 +254,14 @@ def _unless_epoch(local: polars.Series, found: polars.Series) -> polars.Series:
 
 def _too_large(value: Any) -> bool:
     return isinstance(value, int) and abs(value) > _LARGEST
+
+
+def rounded(series: polars.Series, decimals: int) -> polars.Series:
+    """Round as Python does, which the spool's writer uses: Polars rounds halves away from zero."""
+    scaled = series * 10**decimals
+    near_half = ((scaled - scaled.floor() - 0.5).abs() < _NEAR).fill_null(value=False)
+    rounded = series.round(decimals)
+    if not near_half.any():
+        return rounded
+    exact = [round(value, decimals) for value in series.filter(near_half)]
+    return rounded.scatter(near_half.arg_true(), exact)

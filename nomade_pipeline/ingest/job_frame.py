@@ -1,21 +1,22 @@
 """Many jobs of the accounting as rows of `job_metrics` at once: what `collectors.sacct_rows` does job by job.
 
-For allocations without steps. The two give the same rows; a test holds them together.
+The two give the same rows and refuse the same; a test holds them together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from nomade_pipeline.collectors.base import Rejected
-from nomade_pipeline.collectors.sacct_columns import parse_count
-from nomade_pipeline.collectors.sacct_rows import NO_CODE, OOM_SIGNAL, class_of, rows_of
+from nomade_pipeline.collectors.sacct_rows import class_of, rows_of
+from nomade_pipeline.collectors.sacct_split import Record
 from nomade_pipeline.collectors.slurm_states import ENDED_STATES, parse_job_state
-from nomade_pipeline.collectors.slurm_values import parse_exit_code, parse_time_limit
-from nomade_pipeline.ingest.job_cells import JobCells, nulls
-from nomade_pipeline.ingest.job_figures import efficiencies, request_columns, use_columns
+from nomade_pipeline.collectors.slurm_values import parse_time_limit
+from nomade_pipeline.ingest.job_cells import JobCells, nulls, rounded
+from nomade_pipeline.ingest.job_requests import request_columns
+from nomade_pipeline.ingest.job_use import StepCells, efficiencies, exit_codes, use_columns, with_step_outcomes
 from nomade_pipeline.ingest.records import data_frame
 from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _PEOPLE = r"^([0-9]+)(?:_([0-9]+|\[[^\]|]*\]?)|\+([0-9]+))?$"
 _LARGEST_INDEX_DIGITS = 18
-# Farther from a half than this, in units of the last digit that is kept, all ways of rounding agree.
-_NEAR = 1e-3
 _WHO = {
     "user": "user", "group_name": "group", "account": "account", "partition": "partition", "qos": "qos",
     "reservation": "reservation", "job_name": "jobname", "comment": "comment", "work_dir": "workdir", "sluid": "sluid",
@@ -46,48 +45,84 @@ class JobFrame:
     rejected: list[Rejected]
 
 
-def jobs_of_frame(frame: polars.DataFrame, zone: str = "UTC") -> JobFrame:
-    """Turn allocations into rows; those with anything unusual are read one by one.
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a frame of allocations.
+
+    Attributes:
+        frame: cells as text by column.
+        owners: for each step the row of its allocation.
+    """
+
+    frame: polars.DataFrame
+    owners: polars.Series
+
+
+def jobs_of_frame(frame: polars.DataFrame, zone: str = "UTC", steps: Steps | None = None) -> JobFrame:
+    """Turn allocations and their steps into rows; jobs with anything unusual are read one by one.
 
     Args:
-        frame: cells as text by column; see `JobCells`.
+        frame: allocations, cells as text by column; see `JobCells`.
         zone: name of the zone in which times without an offset were written.
+        steps: their steps; None where none is told.
     """
     import polars as pl
 
-    rows, odd = _usual(frame, zone)
+    rows, odd = _usual(frame, zone, steps)
     if odd.is_empty():
         return JobFrame(rows, [])
-    times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S") for name, kind in odd.schema.items() if kind != pl.String]
-    records = [
-        {name: text for name, text in record.items() if text is not None}
-        for record in odd.with_columns(times).iter_rows(named=True)
-    ]
-    slow = rows_of(records, ZoneInfo(zone))
+    slow = rows_of(records_of(odd), ZoneInfo(zone))
     return JobFrame(pl.concat([rows, data_frame(slow.rows, JOB_METRICS)]), slow.rejected)
 
 
-def _usual(frame: polars.DataFrame, zone: str) -> tuple[polars.DataFrame, polars.DataFrame]:
-    """Return the rows of the usual allocations, and the records of the others."""
+def records_of(frame: polars.DataFrame) -> list[Record]:
+    """Return the rows of a frame of text as records; times are written out."""
+    import polars as pl
+
+    times = [pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S") for name, kind in frame.schema.items() if kind != pl.String]
+    return [
+        {name: text for name, text in record.items() if text is not None}
+        for record in frame.with_columns(times).iter_rows(named=True)
+    ]
+
+
+def _usual(frame: polars.DataFrame, zone: str, steps: Steps | None) -> tuple[polars.DataFrame, polars.DataFrame]:
+    """Return the rows of the usual jobs, and the records of the others."""
     import polars as pl
 
     cells = JobCells(frame, zone)
+    own_steps = None if steps is None else StepCells(JobCells(steps.frame, zone), steps.owners)
     facts = pl.DataFrame(_told(cells))
     facts = facts.with_columns(_started(cells, facts))
     facts = facts.with_columns(*request_columns(cells, facts["started"]), *_when(facts))
-    facts = facts.with_columns(use_columns(cells, facts["started"]))
+    facts = facts.with_columns(use_columns(cells, facts["started"], own_steps))
+    facts = with_step_outcomes(facts, own_steps)
     facts = _with_class(facts.with_columns(**efficiencies()))
-    ended = pl.col("state").is_in(list(ENDED_STATES)) | (
-        pl.col("state_raw").is_null() & pl.col("end_time").is_not_null()
-    )
+    odd, goes_on = _judged(cells, facts)
+    rows = pl.int_range(facts.height, eager=True)
+    if own_steps is not None:
+        odd |= rows.is_in(own_steps.owners.filter(own_steps.cells.odd).implode())
+    fast = _stored(facts.filter(~odd & ~goes_on))
+    if steps is None:
+        return fast, frame.filter(odd)
+    their_steps = steps.frame.filter(steps.owners.is_in(rows.filter(odd).implode()))
+    return fast, pl.concat([frame.filter(odd), their_steps], how="diagonal")
+
+
+def _judged(cells: JobCells, facts: polars.DataFrame) -> tuple[polars.Series, polars.Series]:
+    """Return which jobs have to be read one by one, and which of the others have not ended."""
+    import polars as pl
+
+    known_end = pl.col("state").is_in(list(ENDED_STATES))
+    stateless = pl.col("state_raw").is_null()
+    ended = known_end | (stateless & pl.col("end_time").is_not_null())
     goes_on = facts.select(
-        pl.col("state").is_not_null() & ~pl.col("state").is_in(list(ENDED_STATES))
-        | (pl.col("state_raw").is_null() & pl.col("end_time").is_null() & pl.lit(cells.has("end")))
+        pl.col("state").is_not_null() & ~known_end
+        | (stateless & pl.col("end_time").is_null() & pl.lit(cells.has("end")))
     ).to_series()
-    odd = cells.odd | facts.select(~ended | pl.col("end_time").is_null()).to_series().fill_null(value=True)
-    odd &= ~(goes_on & ~cells.odd)
-    odd |= facts.select(pl.struct("job_id_raw", "submit_time").is_duplicated()).to_series()
-    return _stored(facts.filter(~odd & ~goes_on)), frame.filter(odd)
+    odd = facts.select(~ended | pl.col("end_time").is_null()).to_series().fill_null(value=True)
+    odd = cells.odd | (odd & ~goes_on)
+    return odd | facts.select(pl.struct("job_id_raw", "submit_time").is_duplicated()).to_series(), goes_on
 
 
 def _told(cells: JobCells) -> dict[str, polars.Series]:
@@ -99,9 +134,9 @@ def _told(cells: JobCells) -> dict[str, polars.Series]:
     parts = pl.col("people").str.extract_groups(_PEOPLE).struct.unnest()
     numbers = numbers.with_columns(parts)
     state = cells.read_parts(parse_job_state, {"state": pl.String, "uid": pl.Int64}, "state")
-    codes = cells.read_parts(_exit_code, {"code": pl.Int64, "signal": pl.Int64}, "exitcode")
-    derived = cells.read_parts(_exit_code, {"code": pl.Int64, "signal": pl.Int64}, "derivedexitcode")
-    seconds = cells.read(parse_count, pl.Int64, "elapsedraw").cast(pl.Float64)
+    codes = exit_codes(cells, "exitcode")
+    derived = exit_codes(cells, "derivedexitcode")
+    seconds = cells.size("elapsedraw").cast(pl.Float64)
     told = {
         "job_id_raw": raw,
         "job_id": people,
@@ -109,7 +144,7 @@ def _told(cells: JobCells) -> dict[str, polars.Series]:
         "array_task_id": numbers["2"].cast(pl.Int64, strict=False),
         "het_job_id": numbers.select(pl.when(pl.col("3").is_not_null()).then(pl.col("1"))).to_series(),
         "het_job_offset": numbers["3"].cast(pl.Int64, strict=False),
-        "restarts": cells.read(parse_count, pl.Int64, "restarts"),
+        "restarts": cells.size("restarts"),
         **{name: cells.text(column) for name, column in _WHO.items()},
         "eligible_time": cells.time("eligible"),
         "submitted": cells.time("submit"),
@@ -141,11 +176,6 @@ def _coalesced(first: polars.Series, second: polars.Series) -> polars.Series:
     return pl.select(pl.coalesce(first, second)).to_series()
 
 
-def _exit_code(text: str) -> Optional[tuple[Optional[int], Optional[int]]]:
-    code = parse_exit_code(text)
-    return None if code == NO_CODE else code
-
-
 def _limit(cells: JobCells) -> dict[str, polars.Series]:
     """Return the time limit: the raw one, unless it says nothing."""
     import polars as pl
@@ -170,7 +200,7 @@ def _started(cells: JobCells, facts: polars.DataFrame) -> list[polars.Series]:
             "elapsed": facts["told_elapsed"],
             "nodes": cells.text("nodelist"),
             "known": cells.known("nodelist"),
-            "none": cells.read(parse_count, pl.Int64, "allocnodes") == 0,
+            "none": cells.size("allocnodes") == 0,
         }
     )
     no_nodes = pl.when(pl.col("nodes").is_not_null()).then(pl.col("known").is_null()).otherwise(pl.col("none"))
@@ -205,12 +235,6 @@ def _with_class(facts: polars.DataFrame) -> polars.DataFrame:
     """Add the outcome class, found once for each distinct combination of what it depends on."""
     import polars as pl
 
-    facts = facts.with_columns(
-        oom_killed=pl.when(
-            (pl.col("exit_signal") == OOM_SIGNAL).fill_null(value=False)
-            | (pl.col("derived_exit_signal") == OOM_SIGNAL).fill_null(value=False)
-        ).then(True)
-    )
     causes = ["state", "started", "told_reason", "exit_code", "exit_signal", "derived_exit_code",
               "derived_exit_signal", "oom_killed"]  # fmt: skip
     found = []
@@ -245,16 +269,5 @@ def _stored(facts: polars.DataFrame) -> polars.DataFrame:
             columns.append(nulls(facts.height, kind).alias(column.name))
             continue
         series = facts[column.name]
-        columns.append(_rounded(series, column.decimals) if column.decimals is not None else series.cast(kind))
+        columns.append(rounded(series, column.decimals) if column.decimals is not None else series.cast(kind))
     return pl.DataFrame(columns)
-
-
-def _rounded(series: polars.Series, decimals: int) -> polars.Series:
-    """Round as Python does, which the spool's writer uses: Polars rounds halves away from zero."""
-    scaled = series * 10**decimals
-    near_half = ((scaled - scaled.floor() - 0.5).abs() < _NEAR).fill_null(value=False)
-    rounded = series.round(decimals)
-    if not near_half.any():
-        return rounded
-    exact = [round(value, decimals) for value in series.filter(near_half)]
-    return rounded.scatter(near_half.arg_true(), exact)

@@ -58,8 +58,8 @@ class TableFile:
         import polars as pl
         import pyarrow.parquet as pq
 
-        with self._readable():
-            times = pl.DataFrame(pl.from_arrow(pq.read_table(self.path, columns=["sample_time"], partitioning=None)))
+        with self._readable(), pq.ParquetFile(self.path) as file:
+            times = pl.DataFrame(pl.from_arrow(file.read(columns=["sample_time"])))
         counts = times.group_by(pl.col("sample_time").dt.truncate("1h")).len().sort("sample_time")
         return {hour: int(count) for hour, count in counts.iter_rows()}
 

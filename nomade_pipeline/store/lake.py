@@ -142,12 +142,16 @@ class Lake:
             folder = self.partition(table, cluster, day)
             stored = [TableFile(table, path) for path in _parquet_files(folder)]
             before = sum(file.count() for file in stored)
-            closed = stored[0].content_hash() if self.is_closed(table, cluster, day) else None
-            if before + frame.height <= MERGE_ROWS:
-                whole: Iterable[polars.DataFrame] = [winners(table, [*(file.read() for file in stored), frame])]
-            else:
+            if before + frame.height > MERGE_ROWS:
                 whole = merged(table, [*stored, Rows(table, frame)])
-            digest, rows = self._swap_day(table, cluster, day, whole, unless=closed)
+                digest, rows = self._swap_day(table, cluster, day, whole)
+            else:
+                held = [file.read() for file in stored]
+                joined = winners(table, [*held, frame])
+                if self.is_closed(table, cluster, day) and joined.equals(held[0]):
+                    digest, rows = content_hash(joined), joined.height
+                else:
+                    digest, rows = self._swap_day(table, cluster, day, [joined])
             hours = TableFile(table, folder / DAY_FILE).rows_by_hour()
         return Published(rows, rows - before, {hour: (digest, count) for hour, count in hours.items()})
 

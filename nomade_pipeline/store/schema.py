@@ -64,6 +64,8 @@ def conform(frame: polars.DataFrame, table: Table) -> polars.DataFrame:
     import polars as pl
 
     schema = polars_schema(table)
+    if frame.schema == schema:
+        return frame
     missing = [c.name for c in table.columns if not c.nullable and c.name not in frame.columns]
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")

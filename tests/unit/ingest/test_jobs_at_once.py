@@ -11,10 +11,13 @@ import polars as pl
 import pytest
 from support.needs import REPOSITORY
 
+from nomade_pipeline.collectors.base import Rejected
+from nomade_pipeline.collectors.sacct_jobs import number_of
 from nomade_pipeline.collectors.sacct_rows import rows_of
 from nomade_pipeline.collectors.sacct_split import split
 from nomade_pipeline.ingest import job_frame
 from nomade_pipeline.ingest.job_frame import jobs_of_frame
+from nomade_pipeline.ingest.job_steps import JobMerger
 from nomade_pipeline.ingest.records import data_frame
 from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 
@@ -127,7 +130,7 @@ def test_many_records_of_this_test_take_the_fast_way():
     """A guard: were every record odd, the two ways would agree without proving anything."""
     records = [output_of(seed, records=150) for seed in range(20)]
     ended = sum(len(jobs_of_frame(frame_of_records(each)).rows) for each in records)
-    fast = sum(len(job_frame._usual(frame_of_records(each), "UTC")[0]) for each in records)
+    fast = sum(len(job_frame._usual(frame_of_records(each), "UTC", None)[0]) for each in records)
     assert fast > 0.35 * ended
     assert ended > 800
 
@@ -148,7 +151,7 @@ def test_at_once_and_one_by_one_agree_on_the_allocations_of_a_real_output():
 
 def test_usual_records_take_the_fast_way():
     records = [{**GOOD, "jobid": str(number), "alloctres": "cpu=4,mem=8G,gres/gpu=1"} for number in range(1, 50)]
-    rows, odd = job_frame._usual(frame_of_records(records), "UTC")
+    rows, odd = job_frame._usual(frame_of_records(records), "UTC", None)
     assert (rows.height, odd.height) == (49, 0)
     assert rows["cpu_efficiency_ratio"][0] == round(91.654 / (5400 * 4), 4)
 
@@ -160,3 +163,94 @@ def test_times_that_are_times_already_are_taken_as_they_are():
     expected = jobs_of_frame(frame_of_records(records), "Europe/Berlin")
     assert found.rows.equals(expected.rows)
     assert told(found.rejected) == told(expected.rejected)
+
+
+# --- with steps -------------------------------------------------------------------------------------------------
+
+STEP_NAMES = ["batch", "extern", "interactive", "0", "1", "2"]
+
+
+def output_with_steps(seed: int, jobs: int) -> list[dict[str, str]]:
+    """Return the records of an output as sacct writes it: each allocation and then its steps."""
+    chance = random.Random(1000 + seed)
+    found = []
+    for record in output_of(seed, jobs):
+        found.append(record)
+        step_cells = output_of(chance.randrange(10**6), 4)
+        for name, step in zip(chance.sample(STEP_NAMES, chance.randrange(4)), step_cells, strict=False):
+            cells = {key: step.get(key) or chance.choice(CELLS[key]) for key in record}
+            cells["state"] = chance.choice(["COMPLETED", "FAILED", "OUT_OF_MEMORY", "CANCELLED", ""])
+            for key in ("jobid", "jobidraw"):
+                if key in record:
+                    cells[key] = f"{record[key]}.{name}"
+            found.append({key: cells[key] for key in record})
+    return found
+
+
+def merged_in_parts(
+    records: list[dict[str, str]], zone: str, seed: int
+) -> tuple[pl.DataFrame, list[Rejected], set[str]]:
+    """Return what a merger makes of records that come in parts of any size."""
+    chance = random.Random(seed)
+    merger, at = JobMerger(zone), 0
+    found = []
+    while at < len(records):
+        size = chance.randrange(1, 60)
+        found.append(merger.take(frame_of_records(records).slice(at, size)))
+        at += size
+    found.append(merger.close())
+    return pl.concat([each.rows for each in found]), [one for each in found for one in each.rejected], merger.scattered
+
+
+def assert_agree_with_steps(records: list[dict[str, str]], zone: str, seed: int) -> None:
+    rows, rejected, scattered = merged_in_parts(records, zone, seed)
+    one_by_one = rows_of(records, ZoneInfo(zone))
+    expected = data_frame(one_by_one.rows, JOB_METRICS)
+    order = ["job_id_raw", "submit_time", "end_time"]
+    for row, other in zip(rows.sort(order).to_dicts(), expected.sort(order).to_dicts(), strict=True):
+        assert row == other
+    assert told(rejected) == told(one_by_one.rejected)
+    assert scattered == set()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("seed", range(20))
+def test_steps_in_parts_and_all_one_by_one_agree(seed, zone):
+    """Without numbers that come again elsewhere in the file, of which a part cannot know."""
+    records = [record for record in output_with_steps(seed, jobs=60) if not number_of(record)[0].startswith("90")]
+    records = [record for record in records if number_of(record)[0] not in CELLS["jobidraw"]]
+    assert_agree_with_steps(records, zone, seed)
+
+
+def test_a_requeued_number_keeps_its_steps_apart_at_once_too():
+    other = {**GOOD, "submit": "2026-03-05T12:00:00", "start": "2026-03-05T12:01:00", "end": "2026-03-05T12:30:00"}
+    step = {**GOOD, "jobid": "7.batch"}
+    records = [{**GOOD, "state": "NODE_FAIL"}, step, other, {**step, "start": "2026-03-05T12:01:00"}]
+    assert_agree_with_steps(records, "UTC", 1)
+
+
+def test_steps_of_a_real_output_agree():
+    text = (REPOSITORY / "tests/fixtures/slurm-22.05/ended/sacct-all-fields.txt").read_text(errors="backslashreplace")
+    unsettled = ("8", "25", "39")
+    records = [each for each in split(text).records if number_of(each)[0] not in unsettled]
+    for seed in range(5):
+        assert_agree_with_steps(records, "UTC", seed)
+
+
+def test_usual_jobs_with_steps_take_the_fast_way(monkeypatch):
+    steps = ({**GOOD, "jobid": f"7.{name}", "ntasks": "2", "maxrss": "4K"} for name in ("batch", "0"))
+    records = [{**GOOD, "ntasks": "", "maxrss": ""}, *steps, {**GOOD, "jobid": "8", "ntasks": "", "maxrss": ""}]
+    monkeypatch.setattr(job_frame, "rows_of", None)
+    rows, _, _ = merged_in_parts(records, "UTC", 3)
+    assert rows.select("job_id", "steps", "memory_max_rss_tasks_bytes", "cpu_seconds").rows() == [
+        ("7", 2, 8192, 183.308),
+        ("8", 0, None, 91.654),
+    ]
+
+
+def test_steps_that_stand_apart_from_their_job_are_told_for_a_second_reading():
+    merger = JobMerger("UTC")
+    merger.take(frame_of_records([{**GOOD, "jobid": "7.batch"}, {**GOOD, "jobid": "9"}, {**GOOD, "jobid": "10"}]))
+    merger.take(frame_of_records([GOOD]))
+    merger.close()
+    assert merger.scattered == {"7"}

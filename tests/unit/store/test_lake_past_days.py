@@ -67,7 +67,11 @@ def test_a_change_of_one_hour_is_told_of_every_hour(lake):
 def test_a_day_too_large_for_memory_is_joined_in_parts(lake, monkeypatch):
     monkeypatch.setattr(module, "MERGE_ROWS", 3)
     rows = [row for host in ("node1", "node2", "node3") for row in cpu_rows(range(4), host=host)]
-    assert publish_over(lake, rows).rows == 12
+    first = publish_over(lake, rows)
+    assert first.rows == 12
+    before = files(lake)
+    assert publish_over(lake, rows).hours == first.hours
+    assert files(lake) == before
 
 
 def test_a_cluster_that_cannot_be_a_folder_is_refused(lake):
