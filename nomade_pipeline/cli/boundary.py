@@ -98,6 +98,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.agent.lock import AlreadyRunningError
     from nomade_pipeline.ingest.accounting import AccountingBusyError
     from nomade_pipeline.ingest.day import TooManyRefused
+    from nomade_pipeline.ingest.import_parts import ImportRefusedError
     from nomade_pipeline.lab.errors import LabError
     from nomade_pipeline.retention import RetentionError
     from nomade_pipeline.store.database import DatabaseError
@@ -109,6 +110,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
         AccountingBusyError,
         AlreadyRunningError,
         DatabaseError,
+        ImportRefusedError,
         LabError,
         LakeError,
         RetentionError,

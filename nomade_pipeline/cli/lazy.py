@@ -45,6 +45,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "parse": Entry("collect_commands", "Read a tool's recorded output as a collector would."),
         "monitor": Entry("later_commands", "Watch the I/O of running jobs (not in this version)."),
         "ingest": Entry("ingest_command", "Publish the spool to Parquet and roll it up."),
+        "import": Entry("import_command", "Import the history of jobs from a file."),
         "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),
     },
     "Look": {

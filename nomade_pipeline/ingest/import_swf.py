@@ -72,7 +72,7 @@ def _part(lines: list[str], start: int, done: float) -> Part:
     table = cells.list.to_struct(fields=list(FIELDS)).struct.unnest()
     numbers = table.select(pl.col(name).cast(pl.Float64, strict=False) for name in FIELDS)
     good = (cells.list.len() == len(FIELDS)) & numbers.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
-    pieces = numbers["status"].is_in(PIECES).fill_null(value=False)
+    pieces = numbers["status"].cast(pl.Int64, strict=False).is_in(PIECES).fill_null(value=False)
     rejected = [Rejected(line, f"no line of {len(FIELDS)} numbers") for line in text.filter(~good)]
     rejected += [Rejected(line, "a piece of a job that is told as a whole") for line in text.filter(good & pieces)]
     return Part(_jobs(numbers.filter(good & ~pieces), start), done, rejected)
@@ -98,7 +98,7 @@ def _jobs(numbers: polars.DataFrame, start: int) -> polars.DataFrame:
         start=moment(pl.when(ran).then(begun)),
         end=moment(begun + pl.col("run").fill_null(0)),
         elapsedraw=whole["run"].fill_null(0),
-        state=pl.col("status").replace_strict(STATES, default=None, return_dtype=pl.String),
+        state=whole["status"].replace_strict(STATES, default=None, return_dtype=pl.String),
         ncpus=whole["procs"],
         reqcpus=whole["req_procs"],
         timelimit=pl.format("0:{}", whole["req_time"]),

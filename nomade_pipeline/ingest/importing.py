@@ -181,15 +181,15 @@ class _Intake:
             yield part
 
     def _of_cluster(self, frame: polars.DataFrame) -> polars.DataFrame:
-        """Keep the records of one cluster: the one of the given name, else the first one that the file names."""
+        """Keep the records of one cluster: the one of the given name, else the one that is named most at first."""
         import polars as pl
 
         if "cluster" not in frame.columns:
             return frame
         told = frame["cluster"].fill_null("")
-        names = [name for name in told.unique(maintain_order=True) if name]
-        if self._wanted is None and names:
-            self._wanted = self._cluster if self._cluster in names else names[0]
+        names = Counter(told.filter(told != "").to_list()) if self._wanted is None else Counter()
+        if names:
+            self._wanted = self._cluster if self._cluster in names else names.most_common(1)[0][0]
         kept = (told == "") | (told == (self._wanted or ""))
         for name, count in told.filter(~kept).value_counts().iter_rows():
             self._report.other_clusters[name] += count
