@@ -115,9 +115,13 @@ class Ledger:
         for identity, ended in self.known.items():
             if identity in alive:
                 continue
-            parent = at_last_look.get(ended.parent)
-            while parent is not None and parent not in alive:
+            parent, passed = at_last_look.get(ended.parent), {identity}
+            # Numbers that were used again while we looked could close a circle.
+            while parent is not None and parent not in alive and parent not in passed:
+                passed.add(parent)
                 parent = at_last_look.get(self.known[parent].parent)
+            if parent in passed:
+                continue
             if parent is not None:
                 heirs.setdefault(parent[0], []).append(ended)
         return heirs

@@ -45,7 +45,7 @@ def ask(probe: Probe, jobs: Mapping[str, str]) -> Answer:
     """
     if probe.which(TOOL) is None:
         return Answer({}, "sstat is not installed")
-    argv = (TOOL, "-a", "-n", "-P", "-j", ",".join(jobs), "-o", ",".join(_FIELDS))
+    argv = (TOOL, "-a", "-n", "-P", "--noconvert", "-j", ",".join(jobs), "-o", ",".join(_FIELDS))
     try:
         completed = run_any(probe, argv, _SECONDS)
     except CollectorError as error:

@@ -23,7 +23,6 @@ AGENT_SECTIONS = ("general", "collectors", "monitor")
 
 SLURM = "accepted; its consumer comes with the Slurm collectors"
 FEATURES = "accepted; its consumer comes with the features of jobs"
-MONITOR = "accepted; its consumer comes with the job I/O monitor"
 ALERTS = "accepted; its consumer comes with the alerts"
 PREDICTION = "accepted; its consumer comes with the prediction"
 NETWORK = "accepted; its consumer comes with the similarity network"
@@ -32,6 +31,7 @@ DASHBOARD = "accepted; its consumer comes with the dashboard"
 _SETTINGS_TEST = "tests/unit/config/test_settings_effects.py"
 _AGENT_TEST = "tests/unit/agent/test_agent_settings.py"
 _COLLECTOR_TESTS = "tests/unit/collectors"
+_MONITOR_TEST = "tests/unit/agent/test_job_monitor_in_the_agent.py"
 
 
 def _enabled(**about: Any) -> Any:
@@ -244,18 +244,29 @@ class CollectorsSettings:
 class MonitorSettings:
     """`[monitor]`: the job I/O monitor and the agent's health."""
 
-    enabled: bool = key(True, "false: the agent does not watch running jobs.", consumer=MONITOR)
+    enabled: bool = key(
+        True,
+        "false: the agent does not watch running jobs; `nomade monitor` does all the same.",
+        test=f"{_MONITOR_TEST}::test_the_agent_watches_jobs_unless_it_is_switched_off",
+    )
     sample_interval: int = key(
-        30, "Seconds between two readings of a job's I/O.", consumer=MONITOR, minimum=1, maximum=3600
+        30,
+        "Seconds between two readings of a job.",
+        minimum=1,
+        maximum=3600,
+        test=f"{_MONITOR_TEST}::test_jobs_are_read_in_the_interval_of_the_section_monitor",
     )
     nfs_paths: Tuple[str, ...] = key(
-        ("/home", "/scratch", "/project"), "Paths that count as network storage.", consumer=MONITOR, form="path"
+        ("/home", "/scratch", "/project"),
+        "Paths that count as network storage where the type of the file system does not tell; the longest path wins.",
+        form="path",
+        test=f"{_COLLECTOR_TESTS}/test_job_monitor.py::test_a_path_of_nfs_paths_is_network_storage",
     )
     local_paths: Tuple[str, ...] = key(
         ("/localscratch", "/tmp", "/dev/shm"),  # noqa: S108 - paths to be watched, nothing is written there
-        "Paths that count as local storage.",
-        consumer=MONITOR,
+        "Paths that count as local storage where the type of the file system does not tell.",
         form="path",
+        test=f"{_COLLECTOR_TESTS}/test_job_monitor.py::test_a_path_of_local_paths_is_local_storage",
     )
     port: int = key(
         0,
