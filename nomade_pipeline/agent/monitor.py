@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from nomade_pipeline.agent.keeping import recall
 from nomade_pipeline.agent.runs import RunReport, run_collector
 from nomade_pipeline.collectors.base import Row
-from nomade_pipeline.collectors.job_monitor import COLLECTOR
+from nomade_pipeline.collectors.slurm_collectors import MONITOR
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables.nodes import JOB_FINDING, JOB_MONITOR
@@ -53,7 +53,7 @@ def snapshot(config: Config, probe: Probe, seconds: int) -> Snapshot:
     Raises:
         Interrupted: it was stopped.
     """
-    collector = COLLECTOR.fresh()
+    collector = MONITOR.fresh()
     for writer in ("agent", WRITER):
         recall(collector, config.paths.agent_state(config.general.host, writer, collector.name), probe)
     base = run_collector(collector, probe, config.monitor, _BASE_SECONDS)

@@ -40,11 +40,11 @@ def monitor_command(invocation: Invocation, once: bool, interval: int | None, as
         raise click.UsageError("--json goes with --once")
     from nomade_pipeline.agent.monitor import WRITER
     from nomade_pipeline.agent.serve import serve
-    from nomade_pipeline.collectors.job_monitor import COLLECTOR
+    from nomade_pipeline.collectors.slurm_collectors import MONITOR
 
     return serve(
         invocation.config_path,
-        [COLLECTOR],
+        [MONITOR],
         interval=interval,
         always=True,
         writer=WRITER,

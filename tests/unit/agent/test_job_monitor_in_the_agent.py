@@ -14,7 +14,7 @@ import time
 import pytest
 
 from nomade_pipeline.agent.keeping import Keeper, recall
-from nomade_pipeline.collectors import job_monitor
+from nomade_pipeline.collectors import slurm_collectors
 from nomade_pipeline.config.settings import MonitorSettings
 from nomade_pipeline.probes import LiveProbe
 
@@ -81,7 +81,7 @@ def test_jobs_are_read_in_the_interval_of_the_section_monitor(agents, tmp_path):
 
 def test_the_monitors_rows_stand_in_files_of_its_own(agents, tmp_path, programs):
     programs("900001").write(1000)
-    with agents.running(agents.config_in(tmp_path), [job_monitor.COLLECTOR], interval=1, writer="monitor"):
+    with agents.running(agents.config_in(tmp_path), [slurm_collectors.MONITOR], interval=1, writer="monitor"):
         assert agents.until(lambda: rows_of(agents, tmp_path, "900001"), 15)
     names = {path.name.split(".")[1] for path in (tmp_path / "spool" / "job_monitor" / "h").iterdir()}
     assert names == {"monitor"}
@@ -93,14 +93,14 @@ def test_no_counter_falls_when_the_agent_is_started_again(agents, tmp_path, prog
     ending.write(5_000_000)
     staying.write(1_000_000)
     config = agents.config_in(tmp_path)
-    with agents.running(config, [job_monitor.COLLECTOR], interval=1):
+    with agents.running(config, [slurm_collectors.MONITOR], interval=1):
         assert agents.until(
             lambda: any(row["write_bytes"] >= 6_000_000 for row in rows_of(agents, tmp_path, "900002")), 15
         )
     ending.end()
     staying.write(500_000)
     count = len(rows_of(agents, tmp_path, "900002"))
-    with agents.running(config, [job_monitor.COLLECTOR], interval=1):
+    with agents.running(config, [slurm_collectors.MONITOR], interval=1):
         assert agents.until(lambda: len(rows_of(agents, tmp_path, "900002")) > count, 15)
     rows = rows_of(agents, tmp_path, "900002")
     assert [row["processes"] for row in (rows[0], rows[-1])] == [2, 1]
@@ -123,7 +123,7 @@ def test_a_monitor_that_is_killed_leaves_a_state_that_the_next_one_takes_over(ag
     state = json.loads((tmp_path / "spool" / ".monitor-h.job_monitor.json").read_text())
     (kept,) = [job for job in state["jobs"] if job["job"] == "900003"]
     assert kept["row"]["write_bytes"] >= 3_000_000
-    collector = job_monitor.COLLECTOR.fresh()
+    collector = slurm_collectors.MONITOR.fresh()
     assert recall(collector, tmp_path / "spool" / ".monitor-h.job_monitor.json", LiveProbe()) is None
     assert [job["job"] for job in collector.lasting.to_state("b")["jobs"] if job["job"] == "900003"] == ["900003"]
 
@@ -137,25 +137,28 @@ def test_a_monitor_that_is_killed_leaves_a_state_that_the_next_one_takes_over(ag
 def test_a_state_that_is_damaged_is_told_and_begins_anew(tmp_path, text):
     path = tmp_path / "state.json"
     path.write_text(text.replace('"b"', json.dumps(LiveProbe().read("/proc/sys/kernel/random/boot_id").strip())))
-    collector = job_monitor.COLLECTOR.fresh()
+    collector = slurm_collectors.MONITOR.fresh()
     problem = recall(collector, path, LiveProbe())
     if text != '{"boot_id": 3}':
         assert "begins anew" in problem
-    assert collector.lasting.to_state("b")["jobs"] == []
+    assert not (collector.lasting.to_state("b") or {"jobs": []})["jobs"]
 
 
 def test_no_state_is_no_problem_and_neither_is_a_collector_without_one(agents, tmp_path):
-    assert recall(job_monitor.COLLECTOR.fresh(), tmp_path / "none", LiveProbe()) is None
+    assert recall(slurm_collectors.MONITOR.fresh(), tmp_path / "none", LiveProbe()) is None
     assert recall(agents.collector(), tmp_path / "none", LiveProbe()) is None
 
 
 def test_a_state_that_cannot_be_written_is_told_and_leaves_the_old_one(tmp_path):
     (tmp_path / "file").write_text("")
-    keeper, collector = Keeper(LiveProbe()), job_monitor.COLLECTOR.fresh()
+    keeper, collector = Keeper(LiveProbe()), slurm_collectors.MONITOR.fresh()
+    keeper.note(collector, tmp_path / "nothing to keep yet")
+    assert keeper.flush() is None
+    collector.lasting.recall({"boot_id": "another", "jobs": []}, "this one")
     keeper.note(collector, tmp_path / "file" / "state.json")
     assert "cannot write" in keeper.flush()
     assert keeper.flush() is None
     keeper.note(collector, tmp_path / "state.json")
     assert keeper.flush() is None
     assert json.loads((tmp_path / "state.json").read_text())["jobs"] == []
-    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".new")] == []
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "state.json"}

@@ -10,8 +10,9 @@ from support.processes import HOME, IMAGE, MOUNTINFO, ROOT, Proc, files_of, link
 
 from nomade_pipeline.collectors import job_monitor
 from nomade_pipeline.collectors.base import CollectorError, Skipped
-from nomade_pipeline.collectors.job_monitor import COLLECTOR, JobMonitor
+from nomade_pipeline.collectors.job_monitor import JobMonitor
 from nomade_pipeline.collectors.procfs import PAGE_BYTES
+from nomade_pipeline.collectors.slurm_collectors import MONITOR
 from nomade_pipeline.config.settings import MonitorSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
@@ -339,14 +340,14 @@ def test_zombies_are_told_with_their_user():
 
 
 def test_a_recorded_listpids_is_read(recorded):
-    (found,) = COLLECTOR.parse(recorded("slurm-22.05/running/scontrol-listpids.txt")).rows["job_monitor"]
+    (found,) = MONITOR.parse(recorded("slurm-22.05/running/scontrol-listpids.txt")).rows["job_monitor"]
     assert (found["job_id_raw"], found["processes"]) == ("4", 2)
     with pytest.raises(CollectorError, match="listpids"):
-        COLLECTOR.parse("NAME STATE\n")
+        MONITOR.parse("NAME STATE\n")
 
 
 def test_every_memory_is_a_collectors_own():
-    first, second = COLLECTOR.fresh(), COLLECTOR.fresh()
+    first, second = JobMonitor(), JobMonitor()
     first.collect(Host().show(Proc(20, write=5).in_job("5")), SETTINGS, 1)
-    assert first.lasting.to_state("b")["jobs"]
-    assert second.lasting.to_state("b")["jobs"] == []
+    assert first.to_state("b")["jobs"]
+    assert second.to_state("b")["jobs"] == []
