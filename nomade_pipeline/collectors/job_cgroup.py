@@ -170,7 +170,7 @@ def _read_v1(probe: Probe, memory: Optional[str], cpuacct: Optional[str]) -> Cgr
     return CgroupReading(
         cpu_seconds,
         _number(_text(probe, f"{memory}/memory.usage_in_bytes")),
-        _sum(counts, "total_inactive_file", "total_active_file"),
+        _file_cache(counts, "total_cache", "total_shmem"),
         _number(_text(probe, f"{memory}/memory.max_usage_in_bytes")),
         _number(_text(probe, f"{memory}/memory.limit_in_bytes")),
         counts.get("total_swap"),
@@ -184,7 +184,7 @@ def _read_v2(probe: Probe, folder: str) -> CgroupReading:
     return CgroupReading(
         None if microseconds is None else microseconds / 1e6,
         _number(_text(probe, f"{folder}/memory.current")),
-        _sum(_pairs(_text(probe, f"{folder}/memory.stat")), "inactive_file", "active_file"),
+        _file_cache(_pairs(_text(probe, f"{folder}/memory.stat")), "file", "shmem"),
         _number(_text(probe, f"{folder}/memory.peak")),
         _number(_text(probe, f"{folder}/memory.max")),
         _number(_text(probe, f"{folder}/memory.swap.current")),
@@ -215,6 +215,9 @@ def _pairs(text: str) -> Dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isascii() and pair[1].isdigit()}
 
 
-def _sum(counts: Mapping[str, int], *names: str) -> Optional[int]:
-    known = [counts[name] for name in names if name in counts]
-    return sum(known) if known else None
+def _file_cache(counts: Mapping[str, int], cache: str, shared: str) -> Optional[int]:
+    """Return the pages that can be dropped: the kernel counts shared memory (tmpfs) as cache, and it cannot be.
+
+    Not the sum of the lists of active and inactive file pages, in which those just added are still missing.
+    """
+    return max(0, counts[cache] - counts.get(shared, 0)) if cache in counts else None

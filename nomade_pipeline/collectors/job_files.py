@@ -173,18 +173,26 @@ def _moved(before: Optional[Tuple[str, int]], mount_id: str, position: int) -> i
 
 
 def attribute(
-    grown: int, stored: int, files: Sequence[OpenFile], *, writing: bool, by_children: bool
+    grown: int,
+    stored: int,
+    files: Sequence[OpenFile],
+    earlier: Mapping[str, int],
+    *,
+    writing: bool,
+    by_children: bool,
 ) -> Mapping[str, int]:
     """Divide what a process has read or written among the kinds of file systems.
 
-    First by the positions that have moved. The rest went to files by position (`pwrite`) or files closed since: it is
-    told by the kinds of files that are open beyond the standard streams, if that is one kind, or all of them moved.
-    Where pipes or sockets are open, only as much of the rest is told as the kernel counted for storage.
+    First by the positions that have moved. The rest went to files by position (`pwrite`) or to files closed since. It
+    is told by the kinds of files that are open beyond the standard streams, if that is one kind, or all of them moved;
+    where none is open any more, by what the process did earlier. Where pipes or sockets are open, only as much of the
+    rest is told as the kernel counted for storage.
 
     Args:
         grown: bytes of `read` or `write` calls.
         stored: bytes that the kernel counted as read from or written to storage meanwhile.
         files: the files that are open now.
+        earlier: bytes by kind that were told of this process before.
         writing: about writing; else about reading.
         by_children: part of it was done by children that have ended, whose files are not known.
 
@@ -203,7 +211,7 @@ def attribute(
         rest = min(rest, max(0, stored - sum(moved.values())))
     if rest > 0 and not by_children:
         main = [each for each in storage if each.descriptor > _LAST_STREAM] or storage
-        for kind, share in _shares(main, rest).items():
+        for kind, share in (_shares(main, rest) if main else divided(rest, earlier)).items():
             moved[kind] = moved.get(kind, 0) + share
     return {kind: moved.get(kind, 0) for kind in (NETWORK, LOCAL)}
 
@@ -216,8 +224,13 @@ def _shares(files: Sequence[OpenFile], amount: int) -> Dict[str, int]:
     weights = _by_kind(files)
     if not weights or len(weights) < len(kinds):
         return {}
+    return divided(amount, weights)
+
+
+def divided(amount: int, weights: Mapping[str, int]) -> Dict[str, int]:
+    """Divide an amount in proportion to weights; nothing without weights."""
     total = sum(weights.values())
-    return {kind: amount * weight // total for kind, weight in weights.items()}
+    return {kind: amount * weight // total for kind, weight in weights.items()} if total and amount > 0 else {}
 
 
 def _by_kind(files: Sequence[OpenFile]) -> Dict[str, int]:

@@ -9,9 +9,9 @@ else nobody waited for it, and its last reading stays in the sum. The sums only 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
-from nomade_pipeline.collectors.job_files import LOCAL, NETWORK, FileKinds, OpenFile, Positions, attribute
+from nomade_pipeline.collectors.job_files import LOCAL, NETWORK, FileKinds, OpenFile, Positions, attribute, divided
 from nomade_pipeline.collectors.process_table import Identity, Process
 from nomade_pipeline.probes import Probe
 
@@ -53,6 +53,14 @@ class Kinds:
     def plus(self, other: Kinds) -> Kinds:
         """Return the sum."""
         return Kinds(*(a + b for a, b in zip(astuple(self), astuple(other))))
+
+    def read(self) -> Dict[str, int]:
+        """Return the bytes read by kind."""
+        return {NETWORK: self.network_read, LOCAL: self.local_read}
+
+    def written(self) -> Dict[str, int]:
+        """Return the bytes written by kind."""
+        return {NETWORK: self.network_write, LOCAL: self.local_write}
 
 
 @dataclass
@@ -190,8 +198,9 @@ def _told(
         # A process at its end has closed its files.
         return _as_before(grown, Kinds(), [before])
     by_children = known.child_faults > before.child_faults
-    read = attribute(grown.read, grown.stored_read, opened, writing=False, by_children=by_children)
-    write = attribute(grown.write, grown.stored_write, opened, writing=True, by_children=by_children)
+    earlier = before.kinds
+    read = attribute(grown.read, grown.stored_read, opened, earlier.read(), writing=False, by_children=by_children)
+    write = attribute(grown.write, grown.stored_write, opened, earlier.written(), writing=True, by_children=by_children)
     told = Kinds(read[NETWORK], read[LOCAL], write[NETWORK], write[LOCAL])
     return told.plus(_as_before(grown, told, reaped)) if by_children else told
 
@@ -201,20 +210,9 @@ def _as_before(grown: Amounts, told: Kinds, ended: Sequence[Known]) -> Kinds:
     seen = Kinds()
     for child in ended:
         seen = seen.plus(child.kinds)
-    network_read, local_read = _divided(
-        grown.read - told.network_read - told.local_read, seen.network_read, seen.local_read
-    )
-    network_write, local_write = _divided(
-        grown.write - told.network_write - told.local_write, seen.network_write, seen.local_write
-    )
-    return Kinds(network_read, local_read, network_write, local_write)
-
-
-def _divided(amount: int, first: int, second: int) -> Tuple[int, int]:
-    if amount <= 0 or first + second == 0:
-        return 0, 0
-    share = amount * first // (first + second)
-    return share, amount - share
+    read = divided(grown.read - told.network_read - told.local_read, seen.read())
+    write = divided(grown.write - told.network_write - told.local_write, seen.written())
+    return Kinds(read.get(NETWORK, 0), read.get(LOCAL, 0), write.get(NETWORK, 0), write.get(LOCAL, 0))
 
 
 def read_io(probe: Probe, pid: int) -> Amounts:

@@ -1,7 +1,7 @@
 """Which processes belong to which of Slurm's jobs, without asking slurmctld.
 
-In this order: the cgroup that a process is in; `scontrol listpids`, which asks the slurmstepd of this host, where
-there are no cgroups; and `SLURM_JOB_ID` with `SLURMD_NODENAME` in a process's environment, which only processes
+In this order: the cgroup that a process is in; `scontrol listpids`, which asks the slurmstepd of this host, for nodes
+without cgroups of jobs; and `SLURM_JOB_ID` with `SLURMD_NODENAME` in a process's environment, which only processes
 that a slurmd started have (a shell of `salloc` on a login node has the first alone). The first cannot be forged by a
 user, the last can: a process found by its environment joins a job that is known otherwise only as the same user.
 """
@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from nomade_pipeline.collectors.base import CollectorError
-from nomade_pipeline.collectors.commands import run_tool
+from nomade_pipeline.collectors.commands import failure, run_any
 from nomade_pipeline.collectors.job_cgroup import JobCgroup, find_job_cgroups, pids_of
 from nomade_pipeline.collectors.mounts import Mount
 from nomade_pipeline.collectors.process_table import Identity, Process, read_processes, step_of
@@ -25,6 +25,7 @@ _NODE_DAEMON = "slurmd"
 # The command of the process that holds the extern step open.
 _HOLDER = "sleep"
 _LISTPIDS_SECONDS = 10.0
+_NO_STEPS = "No job steps exist on this node"
 _JOB_NUMBER = re.compile(r"\d{1,10}", re.ASCII)
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # A young process may still become one of a job: slurmstepd changes the environment when it starts the program.
@@ -93,7 +94,7 @@ class Finder:
         for group in groups:
             sight.add_cgroup(group)
         slurm_is_here = bool(steps) or any(each.command == _NODE_DAEMON for each in table.values())
-        problem = sight.add_listed() if slurm_is_here and not groups else None
+        problem = sight.add_listed({group.node for group in groups}) if slurm_is_here else None
         sight.add_by_environment()
         sight.add_daemons()
         return Sighting(sight.jobs, slurm_is_here, {(each.node, each.name) for each in groups}, problem)
@@ -149,8 +150,8 @@ class _Sight:
 
     def _own_node(self) -> str:
         """Return the node's name where neither path nor environment tells: slurmd's `-N`, else the host's name."""
-        named = {_option_n(self.probe, each) for each in self.table.values() if each.command == _NODE_DAEMON}
-        if len(named) == 1 and "" not in named:
+        named = self._node_names()
+        if len(named) == 1:
             return named.pop()
         return self.probe.read("/proc/sys/kernel/hostname").strip().split(".")[0].lower()
 
@@ -171,25 +172,45 @@ class _Sight:
         step = self.steps.get(process.parent)
         return process.command == _HOLDER and step is not None and step[1] == "extern"
 
-    def add_listed(self) -> Optional[str]:
-        """Add what `scontrol listpids` tells; return why it tells nothing.
+    def add_listed(self, grouped: Set[str]) -> Optional[str]:
+        """Add what `scontrol listpids` tells of the nodes without cgroups; return why it tells nothing.
+
+        Args:
+            grouped: nodes with cgroups of jobs; an empty name stands for the host's only one.
 
         Raises:
             Interrupted: the agent is stopping.
         """
+        if "" in grouped:
+            return None
+        problem = None
+        names = self._node_names()
+        for node in sorted(names - grouped) if names else [""]:
+            problem = self._add_listed_on(node) or problem
+        return problem
+
+    def _node_names(self) -> Set[str]:
+        """Return the names that the slurmd of this host were started with (`-N`)."""
+        named = (_option_n(self.probe, each) for each in self.table.values() if each.command == _NODE_DAEMON)
+        return {name for name in named if name}
+
+    def _add_listed_on(self, node: str) -> Optional[str]:
+        argv = ("scontrol", "listpids", *(("*", node) if node else ()))
         try:
-            text = run_tool(self.probe, ("scontrol", "listpids"), _LISTPIDS_SECONDS).stdout
+            completed = run_any(self.probe, argv, _LISTPIDS_SECONDS)
         except CollectorError as error:
-            return None if "No job steps" in str(error) else str(error)
+            return str(error)
+        if completed.returncode != 0:
+            return None if _NO_STEPS in completed.stdout + completed.stderr else str(failure(completed))
+        text = completed.stdout
         pids: Dict[str, Set[int]] = {}
         for job, pid in parse_listpids(text):
             pids.setdefault(job, set()).add(pid)
         for job, listed in pids.items():
             present = listed & set(self.table)
-            if not present:
-                continue
-            node = self._node_of(present)
-            self._take(self.jobs.setdefault((job, node), FoundJob(job, node, LISTPIDS)), present)
+            if present:
+                key = (job, node or self._node_of(present))
+                self._take(self.jobs.setdefault(key, FoundJob(*key, LISTPIDS)), present)
         return None
 
     def add_by_environment(self) -> None:

@@ -36,6 +36,7 @@ class JobWatch:
         told_at, told_write: when the last row was made, monotonic clock, and the bytes written until then.
         write_peak: highest rate of writing so far, bytes a second.
         cpu_seconds, peak_bytes, used_peak_bytes: largest so far, None for none yet.
+        limit_bytes: limit of its cgroup as last read.
         oom_kills: kills by group; groups of ended steps are kept.
         row: as told at the last look.
     """
@@ -54,6 +55,7 @@ class JobWatch:
     cpu_seconds: Optional[float] = None
     peak_bytes: Optional[int] = None
     used_peak_bytes: Optional[int] = None
+    limit_bytes: Optional[int] = None
     oom_kills: Dict[str, int] = field(default_factory=dict)
     row: Row = field(default_factory=dict)
 
@@ -126,6 +128,8 @@ class JobWatch:
             source = SSTAT if memory is not None else None
         self.peak_bytes = _larger(self.peak_bytes, memory if group.peak_bytes is None else group.peak_bytes)
         self.used_peak_bytes = _larger(self.used_peak_bytes, used)
+        if group.memory_bytes is not None:
+            self.limit_bytes = group.limit_bytes
         for folder, kills in (group.oom_kills or {}).items():
             self.oom_kills[folder] = max(kills, self.oom_kills.get(folder, 0))
         return {
@@ -133,7 +137,7 @@ class JobWatch:
             "memory_cache_bytes": group.cache_bytes,
             "memory_peak_bytes": self.peak_bytes,
             "memory_used_peak_bytes": self.used_peak_bytes,
-            "memory_limit_bytes": group.limit_bytes,
+            "memory_limit_bytes": self.limit_bytes,
             "memory_source": source,
             "swap_bytes": group.swap_bytes,
             "oom_kills": sum(self.oom_kills.values()) if self.oom_kills else None,
@@ -185,7 +189,7 @@ class JobWatch:
 # Attributes that JSON holds as they are.
 _PLAIN = (
     "job", "node", "user", "restarts", "unread", "told_at", "told_write", "write_peak", "cpu_seconds", "peak_bytes",
-    "used_peak_bytes",
+    "used_peak_bytes", "limit_bytes",
 )  # fmt: skip
 
 

@@ -150,8 +150,9 @@ def opened(descriptor, kind, moved=0, *, reads=False, writes=True):
     return OpenFile(descriptor, kind, reads, writes, moved)
 
 
-def told(grown, *files, stored=0, writing=True, by_children=False):
-    found = attribute(grown, stored, files, writing=writing, by_children=by_children)
+def told(grown, *files, stored=0, earlier=(0, 0), writing=True, by_children=False):
+    before = dict(zip((NETWORK, LOCAL), earlier, strict=True))
+    found = attribute(grown, stored, files, before, writing=writing, by_children=by_children)
     assert sum(found.values()) <= grown
     return found[NETWORK], found[LOCAL]
 
@@ -184,6 +185,13 @@ def test_what_goes_into_a_pipe_is_not_told_as_storage():
     assert told(1000, pipe, opened(3, LOCAL, 10)) == (0, 10)
     # The kernel counted 600 bytes for storage.
     assert told(1000, pipe, opened(3, LOCAL, 10), stored=600) == (0, 600)
+
+
+def test_a_program_that_has_closed_its_files_is_told_by_what_it_did_earlier():
+    assert told(100, opened(1, NO_STORAGE), earlier=(30, 10), stored=80) == (60, 20)
+    assert told(100, earlier=(30, 10)) == (75, 25)
+    assert told(100, earlier=(0, 0)) == (0, 0)
+    assert told(100, opened(3, LOCAL), earlier=(30, 10)) == (0, 100)
 
 
 def test_a_position_that_moved_further_than_was_written_is_scaled():

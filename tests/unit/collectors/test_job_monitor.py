@@ -98,7 +98,7 @@ def test_a_job_found_by_its_environment_is_added_up_from_its_processes():
 
 
 def test_a_job_in_a_cgroup_is_counted_by_it():
-    groups = group([20], **{"memory.stat": "inactive_file 300\nactive_file 200\n", "memory.events": "oom_kill 1\n"})
+    groups = group([20], **{"memory.stat": "file 600\nshmem 100\n", "memory.events": "oom_kill 1\n"})
     found = row(JobMonitor(), Host().show(SLURMD, Proc(20, ticks=100), groups=groups, mountinfo=MOUNTINFO + CGROUPS))
     assert (found["found_by"], found["memory_source"], found["cpu_seconds"]) == ("cgroup", "cgroup", 2.5)
     assert (found["memory_bytes"], found["memory_cache_bytes"]) == (900, 500)

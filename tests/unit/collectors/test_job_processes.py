@@ -119,12 +119,23 @@ def test_without_groups_listpids_tells(recorded):
     sight, probe = found(processes, commands=[Recorded(("scontrol", "listpids"), text)])
     job = sight.jobs["4", "n1"]
     assert (job.found_by, pids(job)) == ("listpids", [26971])
-    assert probe.asked == [("scontrol", "listpids")]
+    assert probe.asked == [("scontrol", "listpids", "*", "n1")]
+
+
+def test_each_of_several_slurmd_without_groups_is_asked_for():
+    daemons = [Proc(10, command="slurmd", title="slurmd\0-N\0a\0"), Proc(11, command="slurmd", title="slurmd\0-N\0b\0")]
+    groups = group([20], scope="/sys/fs/cgroup/system.slice/a_slurmstepd.scope")
+    listed = [Recorded(("scontrol", "listpids", "*", "b"), "PID JOBID STEPID\n21 8 0\n-1 8 extern\n")]
+    sight, probe = found([*daemons, Proc(20), Proc(21)], groups, listed)
+    assert {key: pids(job) for key, job in sight.jobs.items()} == {("7", "a"): [20], ("8", "b"): [21]}
+    assert probe.asked == [("scontrol", "listpids", "*", "b")]
 
 
 def test_listpids_is_not_asked_where_groups_tell_nor_where_no_slurm_runs():
     scontrol = [Recorded(("scontrol", "listpids"), "")]
     assert found([SLURMD, Proc(20)], group([20]), scontrol)[1].asked == []
+    unnamed = Proc(10, command="slurmd")
+    assert found([unnamed], commands=scontrol)[1].asked == [("scontrol", "listpids")]
     assert found([Proc(20)], commands=scontrol)[1].asked == []
 
 
@@ -136,7 +147,8 @@ def test_listpids_that_fails_is_told_and_the_environment_still_helps():
 
 
 def test_no_job_steps_is_an_answer():
-    none = [Recorded(("scontrol",), "PID JOBID\n", "No job steps exist on this node.\n", returncode=1)]
+    said = "scontrol: error: Domain socket directory /var/spool/n2: No such file\nNo job steps exist on this node.\n"
+    none = [Recorded(("scontrol",), "PID JOBID\n", said, returncode=1)]
     assert found([SLURMD], commands=none)[0].problem is None
 
 
