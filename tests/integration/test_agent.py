@@ -298,7 +298,6 @@ def test_a_signal_ends_running_tools_with_their_children_in_less_than_two_second
     assert rows(site.data, "collection_log") == []
 
 
-@pytest.mark.needs("sysstat", "procps")
 def command_of(pid):
     """Return the name of a process's program; empty when it has ended."""
     try:
@@ -307,6 +306,7 @@ def command_of(pid):
         return ""
 
 
+@pytest.mark.needs("sysstat", "procps")
 def test_the_real_tools_run_for_the_interval_and_end_with_the_agent(site):
     process = site.start(
         "--interval", 60, "-C", "iostat,mpstat,vmstat", "--config", site.config,
