@@ -26,7 +26,20 @@ ARGUMENTS = {
     "completion": ["bash"],
 }
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
-NOT_RUN = {"lab", "up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "monitor", "syscheck"}
+NOT_RUN = {
+    "import",
+    "lab",
+    "up",
+    "start",
+    "demo",
+    "parse",
+    "init",
+    "migrate",
+    "uninstall",
+    "collect",
+    "monitor",
+    "syscheck",
+}
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
 LATER = sorted(name for name, entry in COMMANDS.items() if entry.module == "later_commands")
