@@ -8,8 +8,8 @@ else nobody waited for it, and its last reading stays in the sum. The sums only 
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
-from typing import Any, Dict, List, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 from nomade_pipeline.collectors.job_files import LOCAL, NETWORK, FileKinds, OpenFile, Positions, attribute, divided
 from nomade_pipeline.collectors.process_table import Identity, Process
@@ -18,8 +18,7 @@ from nomade_pipeline.probes import Probe
 _IO_FIELDS = {"rchar": "read", "wchar": "write", "read_bytes": "stored_read", "write_bytes": "stored_write"}
 
 
-@dataclass
-class Amounts:
+class Amounts(NamedTuple):
     """Counters: CPU in ticks, the rest in bytes; stored_… is what reached or came from storage."""
 
     cpu_ticks: int = 0
@@ -30,19 +29,18 @@ class Amounts:
 
     def plus(self, other: Amounts) -> Amounts:
         """Return the sum."""
-        return Amounts(*(a + b for a, b in zip(astuple(self), astuple(other))))
+        return Amounts(*(a + b for a, b in zip(self, other)))
 
     def minus(self, other: Amounts) -> Amounts:
         """Return the difference, never below zero."""
-        return Amounts(*(max(0, a - b) for a, b in zip(astuple(self), astuple(other))))
+        return Amounts(*(max(0, a - b) for a, b in zip(self, other)))
 
     def covers(self, other: Amounts) -> bool:
         """Whether every counter is at least the other's."""
-        return all(a >= b for a, b in zip(astuple(self), astuple(other)))
+        return all(a >= b for a, b in zip(self, other))
 
 
-@dataclass
-class Kinds:
+class Kinds(NamedTuple):
     """Of the bytes read and written, those told to be on network and on local file systems."""
 
     network_read: int = 0
@@ -52,7 +50,7 @@ class Kinds:
 
     def plus(self, other: Kinds) -> Kinds:
         """Return the sum."""
-        return Kinds(*(a + b for a, b in zip(astuple(self), astuple(other))))
+        return Kinds(*(a + b for a, b in zip(self, other)))
 
     def read(self) -> Dict[str, int]:
         """Return the bytes read by kind."""
@@ -61,6 +59,9 @@ class Kinds:
     def written(self) -> Dict[str, int]:
         """Return the bytes written by kind."""
         return {NETWORK: self.network_write, LOCAL: self.local_write}
+
+
+NOTHING, NO_KINDS = Amounts(), Kinds()
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Known:
     parent: int
     amounts: Amounts
     child_faults: int = 0
-    kinds: Kinds = field(default_factory=Kinds)
+    kinds: Kinds = NO_KINDS
     positions: Positions = field(default_factory=dict)
 
 
@@ -86,8 +87,8 @@ class Known:
 class Ledger:
     """The sums of one job on one node."""
 
-    sums: Amounts = field(default_factory=Amounts)
-    kinds: Kinds = field(default_factory=Kinds)
+    sums: Amounts = NOTHING
+    kinds: Kinds = NO_KINDS
     known: Dict[Identity, Known] = field(default_factory=dict)
     is_read: bool = False
 
@@ -108,7 +109,7 @@ class Ledger:
             except OSError:
                 # It ended while we looked; the next look settles it.
                 amounts = before.amounts
-            amounts = Amounts(process.cpu_ticks, *astuple(amounts)[1:])
+            amounts = amounts._replace(cpu_ticks=process.cpu_ticks)
             known = Known(process.parent, amounts, process.child_faults, before.kinds, before.positions)
             self._grow(process, before, known, inherited.get(process.pid, []), files)
             now[process.identity] = known
@@ -152,11 +153,11 @@ class Ledger:
     def to_dict(self) -> Dict[str, Any]:
         """Return the ledger for JSON."""
         return {
-            "sums": astuple(self.sums),
-            "kinds": astuple(self.kinds),
+            "sums": self.sums,
+            "kinds": self.kinds,
             "is_read": self.is_read,
             "known": [
-                [*identity, each.parent, each.child_faults, astuple(each.amounts), astuple(each.kinds),
+                [*identity, each.parent, each.child_faults, each.amounts, each.kinds,
                  [[number, *place] for number, place in each.positions.items()]]
                 for identity, each in self.known.items()
             ],
