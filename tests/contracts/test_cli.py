@@ -28,6 +28,7 @@ ARGUMENTS = {
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
 NOT_RUN = {
     "import",
+    "hooks",
     "lab",
     "up",
     "start",
