@@ -54,6 +54,7 @@ def test_the_wheel_holds_the_package_and_the_dagster_shell_and_no_tests(installe
     assert {"nomade_pipeline", "assets", "jobs", "sensors"} <= names
     assert not {"tests", "benchmarks", "docs"} & names
     assert (packages / "nomade_pipeline/data/dagster.yaml").is_file()
+    assert (packages / "nomade_pipeline/slurm_hooks/scripts/epilog.sh").is_file()
     assert list((packages / "nomade_pipeline/store/migrations/versions").glob("0001*.py"))
 
 
