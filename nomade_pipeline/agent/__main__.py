@@ -39,6 +39,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if options.data_dir is not None:
         overrides["NOMADE_GENERAL__DATA_DIR"] = os.path.abspath(options.data_dir)  # noqa: PTH100 - keeps symbolic links
     environment = environment_with(overrides)
+    if options.deliver_hooks is not None:
+        return _deliver_hooks(options, environment)
     if not options.once:
         writer = MONITOR_WRITER if options.monitor else WRITER
         return serve(
@@ -81,6 +83,21 @@ def _sample_once(
     return FAILED if problem or any(report.outcome == "failed" for report in reports) else FINE
 
 
+def _deliver_hooks(options: argparse.Namespace, environment: Dict[str, str]) -> int:
+    """Deliver what Slurm's hooks left, under the name that the agent of this host has."""
+    # A resident agent has no use for it.
+    from nomade_pipeline.agent.hooks import deliver
+
+    # slurmd gives its hooks the node's name, which the agent does not have.
+    environment.pop("SLURMD_NODENAME", None)
+    try:
+        deliver(options.deliver_hooks, load_config(options.config, environment, strict=False))
+    except (ConfigError, SpoolError, OSError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    return FINE
+
+
 def _show(reports: List[RunReport], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([report.to_dict() for report in reports]))
@@ -107,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--monitor", action="store_true", help="watch the running jobs only, beside an agent that does not"
+    )
+    parser.add_argument(
+        "--deliver-hooks", type=Path, metavar="FOLDER", help="store what Slurm's hooks left below FOLDER, and end"
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file")
     parser.add_argument("--data-dir", metavar="FOLDER", help="in place of [general] data_dir")

@@ -10,13 +10,16 @@ if TYPE_CHECKING:
     import polars
 
 _KEY = ("cluster", "job_id_raw", "node", "host", "run_start", "hour")
+# A reading has one of these.
+_MEASUREMENTS = ("cpu_seconds", "memory_bytes", "memory_peak_bytes", "write_bytes", "read_bytes")
 _BOOKED = (*_KEY, "readings", "first_time", "last_time")
 
 
 def job_usage_rows(frame: polars.DataFrame) -> polars.DataFrame:
     """Return what the monitor saw of each job on each node in each hour, as `tables.job_rollups.JOB_USAGE` says.
 
-    Counters of the monitor never fall, so their largest value is the newest; a null is no zero.
+    Counters of the monitor never fall, so their largest value is the newest; a null is no zero. A row of a hook that
+    has no measurement (the prolog's, or an epilog's of a job that nobody watched) is no reading.
 
     Args:
         frame: rows of raw/job_monitor.
@@ -24,8 +27,10 @@ def job_usage_rows(frame: polars.DataFrame) -> polars.DataFrame:
     import polars as pl
 
     measures = [name for name in JOB_USAGE.column_names if name not in _BOOKED and name != "memory_peak_bytes"]
+    measured = pl.any_horizontal(pl.col(name).is_not_null() for name in _MEASUREMENTS)
     return (
-        frame.with_columns(
+        frame.filter(measured)
+        .with_columns(
             pl.col("start_time").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").fill_null("").alias("run_start"),
             pl.col("sample_time").dt.truncate("1h").alias("hour"),
         )

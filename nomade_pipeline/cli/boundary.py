@@ -101,6 +101,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.ingest.import_parts import ImportRefusedError
     from nomade_pipeline.lab.errors import LabError
     from nomade_pipeline.retention import RetentionError
+    from nomade_pipeline.slurm_hooks.conf import ConfError
     from nomade_pipeline.store.database import DatabaseError
     from nomade_pipeline.store.files import LakeError
     from nomade_pipeline.store.spool import SpoolError
@@ -109,6 +110,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     return (
         AccountingBusyError,
         AlreadyRunningError,
+        ConfError,
         DatabaseError,
         ImportRefusedError,
         LabError,

@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "collect": Entry("collect_commands", "Sample this host once, or until stopped."),
         "parse": Entry("collect_commands", "Read a tool's recorded output as a collector would."),
         "monitor": Entry("monitor_command", "Watch the running jobs of this host."),
+        "hooks": Entry("hooks_command", "Install Slurm's prolog and epilog of NOMADE."),
         "ingest": Entry("ingest_command", "Publish the spool to Parquet and roll it up."),
         "import": Entry("import_command", "Import the history of jobs from a file."),
         "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),

@@ -38,8 +38,11 @@ class Deferred:
             Skipped: Slurm is not installed on this host.
         """
         if self._made is None:
-            _require_any(probe, self._tools)
+            self._require(probe)
         return self._make().collect(probe, settings, interval)
+
+    def _require(self, probe: Probe) -> None:
+        _require_any(probe, self._tools)
 
     def forget(self) -> None:
         """See Memory."""
@@ -53,7 +56,17 @@ class Deferred:
 
 
 class LastingDeferred(Deferred):
-    """The same of a memory that outlives a restart of the agent."""
+    """The same of a memory that outlives a restart of the agent, on a host that runs jobs."""
+
+    def _require(self, probe: Probe) -> None:
+        """See Deferred; where Slurm's commands are not on the agent's PATH, its daemon shows that it is here."""
+        try:
+            super()._require(probe)
+        except Skipped:
+            from nomade_pipeline.collectors.slurm_commands import daemons
+
+            if "slurmd" not in daemons(probe):
+                raise
 
     def to_state(self, boot_id: str) -> Optional[Dict[str, Any]]:
         """See LastingMemory; None while there is nothing to keep."""

@@ -56,7 +56,11 @@ def require_slurm(probe: Probe, tool: str, hosts: Sequence[str] = ()) -> None:
 def daemons(probe: Probe) -> Set[str]:
     """Return which of Slurm's daemons run on this host."""
     found: Set[str] = set()
-    for name in probe.listdir("/proc"):
+    try:
+        names = probe.listdir("/proc")
+    except OSError:
+        return found
+    for name in names:
         if not name.isdigit():
             continue
         try:

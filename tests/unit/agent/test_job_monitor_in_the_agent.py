@@ -15,9 +15,12 @@ import pytest
 
 from nomade_pipeline.agent.keeping import Keeper, recall
 from nomade_pipeline.collectors import slurm_collectors
+from nomade_pipeline.collectors.job_monitor import JobMonitor
 from nomade_pipeline.config.settings import MonitorSettings
 from nomade_pipeline.probes import LiveProbe
 
+# On a machine without Slurm too.
+MONITOR = dataclasses.replace(slurm_collectors.MONITOR, remembering=JobMonitor)
 # Writes so much to a file whenever it is asked for it.
 WRITER = """
 import sys
@@ -81,7 +84,7 @@ def test_jobs_are_read_in_the_interval_of_the_section_monitor(agents, tmp_path):
 
 def test_the_monitors_rows_stand_in_files_of_its_own(agents, tmp_path, programs):
     programs("900001").write(1000)
-    with agents.running(agents.config_in(tmp_path), [slurm_collectors.MONITOR], interval=1, writer="monitor"):
+    with agents.running(agents.config_in(tmp_path), [MONITOR], interval=1, writer="monitor"):
         assert agents.until(lambda: rows_of(agents, tmp_path, "900001"), 15)
     names = {path.name.split(".")[1] for path in (tmp_path / "spool" / "job_monitor" / "h").iterdir()}
     assert names == {"monitor"}
@@ -93,14 +96,14 @@ def test_no_counter_falls_when_the_agent_is_started_again(agents, tmp_path, prog
     ending.write(5_000_000)
     staying.write(1_000_000)
     config = agents.config_in(tmp_path)
-    with agents.running(config, [slurm_collectors.MONITOR], interval=1):
+    with agents.running(config, [MONITOR], interval=1):
         assert agents.until(
             lambda: any(row["write_bytes"] >= 6_000_000 for row in rows_of(agents, tmp_path, "900002")), 15
         )
     ending.end()
     staying.write(500_000)
     count = len(rows_of(agents, tmp_path, "900002"))
-    with agents.running(config, [slurm_collectors.MONITOR], interval=1):
+    with agents.running(config, [MONITOR], interval=1):
         assert agents.until(lambda: len(rows_of(agents, tmp_path, "900002")) > count, 15)
     rows = rows_of(agents, tmp_path, "900002")
     assert [row["processes"] for row in (rows[0], rows[-1])] == [2, 1]
@@ -110,6 +113,7 @@ def test_no_counter_falls_when_the_agent_is_started_again(agents, tmp_path, prog
     assert 6_500_000 <= rows[-1]["write_bytes"] < 6_510_000
 
 
+@pytest.mark.needs("slurm")
 def test_a_monitor_that_is_killed_leaves_a_state_that_the_next_one_takes_over(agents, tmp_path, programs):
     """SIGKILL, as a node's own out-of-memory killer sends it."""
     program = programs("900003")

@@ -18,6 +18,9 @@ from support.needs import REPOSITORY
 from nomade_pipeline.agent import monitor
 from nomade_pipeline.store.spool import decode_line, spool_files, whole_lines
 
+# Without Slurm on the machine there are no jobs to look for.
+pytestmark = pytest.mark.needs("slurm")
+
 JOB = "900101"
 # Writes a quarter of a megabyte every 50 ms until it is ended.
 WRITER = """

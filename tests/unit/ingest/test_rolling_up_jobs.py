@@ -95,6 +95,19 @@ def test_a_job_that_nobody_watched_has_no_zeros(store):
     assert set(row.values()) == {None}
 
 
+def test_a_hook_that_measured_nothing_is_no_reading(store):
+    unmeasured = dict.fromkeys(
+        column.name for column in JOB_MONITOR.data_columns if column.nullable and column.name != "start_time"
+    )
+    tell(store, job(1), job(2))
+    watch(store, watched(1, 10, **{**unmeasured, "found_by": "prolog"}))
+    epilog = {**unmeasured, "found_by": "epilog", "is_final": True, "cpu_seconds": 3.0}
+    watch(store, watched(2, 10, **{**unmeasured, "found_by": "prolog"}), watched(2, 30, **epilog))
+    roll_up(store)
+    rows = store.rollups.rows("SELECT job_id_raw, monitor_readings AS n, monitor_cpu_seconds AS cpu FROM jobs")
+    assert {row["job_id_raw"]: (row["n"], row["cpu"]) for row in rows} == {"1": (None, None), "2": (1, 3.0)}
+
+
 def test_the_runs_of_a_requeued_job_are_told_apart(store):
     tell(store, job(1, 30), job(1, 50, minutes=10, submit_time=at(31)))
     watch(
