@@ -26,7 +26,7 @@ ARGUMENTS = {
     "completion": ["bash"],
 }
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
-NOT_RUN = {"up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
+NOT_RUN = {"import", "up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
 LATER = sorted(name for name, entry in COMMANDS.items() if entry.module == "later_commands")
