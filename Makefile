@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PIP_OPTIONS := --disable-pip-version-check --quiet
 
-.PHONY: help setup demo up test lint types imports unit bench docs agent wheel generated format clean
+.PHONY: help setup demo lab lab-down up test lint types imports unit bench docs agent wheel generated format clean
 
 help:  ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP)  ## Virtual environment from the lock file, with this project in it
 
@@ -22,6 +22,12 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP)  ## This machine's own data through the whole pipeline, then Dagster's UI
 	@$(BIN)/nomade demo
+
+lab: $(STAMP)  ## A real Slurm cluster on this machine (root, Debian); docs/lab.md
+	@$(BIN)/nomade lab up
+
+lab-down: $(STAMP)  ## End it; its accounting stays
+	@$(BIN)/nomade lab down
 
 up: $(STAMP)  ## Agent, Dagster's web server and daemon in the foreground
 	@$(BIN)/nomade up

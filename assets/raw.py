@@ -113,7 +113,7 @@ def _metadata(reports: list[PartitionReport]) -> dict[str, Any]:
         "rows_added": sum(report.day.added for report in reports),
         "spool_files_read": sum(report.day.files for report in reports),
         "quarantined": sum(report.day.refused.total() for report in reports),
-        "rows_from_sysstat_archive": sum(report.from_archive for report in reports),
+        "rows_from_archive": sum(report.from_archive for report in reports),
         "clusters": sorted({cluster for report in reports for cluster in report.day.clusters}),
         "sampled_here": any(report.sampled for report in reports),
         "days_closed": sum(report.closed for report in reports),

@@ -19,12 +19,9 @@ from nomade_pipeline import clock
 
 # Variables that change what the tools print (tool_traps 1); everything else of ours is passed on.
 SCRUBBED = (
-    "SACCT_FORMAT",
-    "SQUEUE_FORMAT",
-    "SQUEUE_FORMAT2",
-    "SINFO_FORMAT",
     "SLURM_CLUSTERS",
-    "SLURM_BITSTR_LEN",
+    "SLURM_JSON",
+    "SLURM_YAML",
     "S_TIME_FORMAT",
     "S_TIME_DEF_TIME",
     "S_COLORS",
@@ -34,7 +31,10 @@ SCRUBBED = (
     "LANG",
     "LANGUAGE",
 )
-FIXED = {"LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}
+# Slurm's commands take every option from the environment, SQUEUE_USERS for one, which would hide jobs.
+SCRUBBED_PREFIXES = ("SACCT_", "SACCTMGR_", "SCONTROL_", "SDIAG_", "SINFO_", "SPRIO_", "SQUEUE_", "SSHARE_", "SSTAT_")
+# SLURM_BITSTR_LEN=0: the tasks of an array are listed whole.
+FIXED = {"LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
 
 # A killed process that sleeps in the kernel (a dead NFS server) cannot be reaped; do not wait longer.
 REAP_SECONDS = 1.0
@@ -108,6 +108,13 @@ class Probe(Protocol):
             OSError: it cannot be listed.
         """
 
+    def readlink(self, path: str) -> str:
+        """Return where a symbolic link such as ``/proc/1/fd/0`` points; what it points at is not touched.
+
+        Raises:
+            OSError: it cannot be read, or is no link.
+        """
+
     def now(self) -> datetime:
         """Return the present UTC time."""
 
@@ -124,7 +131,11 @@ class Probe(Protocol):
 
 def scrubbed_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of the environment in which tools print what we expect."""
-    kept = {name: value for name, value in environment.items() if name not in SCRUBBED}
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if name not in SCRUBBED and not name.startswith(SCRUBBED_PREFIXES)
+    }
     return {**kept, **FIXED}
 
 
@@ -197,6 +208,10 @@ class LiveProbe:
     def listdir(self, path: str) -> list[str]:
         """See Probe."""
         return sorted(os.listdir(self._below_root(path)))
+
+    def readlink(self, path: str) -> str:
+        """See Probe."""
+        return os.readlink(self._below_root(path))  # noqa: PTH115 - see _below_root
 
     def _below_root(self, path: str) -> str:
         # Not a Path: it interns its parts, and Python's table of interned strings, filled and emptied

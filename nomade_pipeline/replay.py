@@ -46,12 +46,14 @@ class ReplayProbe:
             A path with no content is absent.
         start: wall time at the beginning.
         asked: the command lines that were run, for assertions.
+        links: path of a symbolic link to where it points.
     """
 
     commands: Sequence[Recorded] = ()
     files: Mapping[str, Union[str, Sequence[str]]] = field(default_factory=dict)
     start: datetime = EPOCH
     asked: List[Tuple[str, ...]] = field(default_factory=list)
+    links: Mapping[str, str] = field(default_factory=dict)
     _elapsed: float = 0.0
     _served: Dict[object, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -113,10 +115,20 @@ class ReplayProbe:
             FileNotFoundError: no recorded file lies in it.
         """
         folder = path.rstrip("/") + "/"
-        names = {name[len(folder) :].split("/")[0] for name in self.files if name.startswith(folder)}
+        names = {name[len(folder) :].split("/")[0] for name in (*self.files, *self.links) if name.startswith(folder)}
         if not names:
             raise FileNotFoundError(2, "No such file or directory", path)
         return sorted(names)
+
+    def readlink(self, path: str) -> str:
+        """Return where a recorded link points.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if path not in self.links:
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return self.links[path]
 
     def now(self) -> datetime:
         """Return the replay's wall time."""

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Mapping, Optional
 
+from nomade_pipeline.collectors.base import Skipped
 from nomade_pipeline.collectors.mounts import NETWORK_TYPES, mount_of, parse_mountinfo
+from nomade_pipeline.collectors.slurm_commands import require_cluster
 from nomade_pipeline.config.load import ConfigError, load_config
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.config.settings import Config
@@ -154,8 +156,8 @@ def _slurm(probe: Probe) -> Iterator[Check]:
             )
         )
     settings = _slurm_settings(probe)
-    if settings is None:
-        yield Check(FAILURE, "slurmctld does not answer", "`scontrol ping` tells which controller is down")
+    if isinstance(settings, Check):
+        yield settings
         return
     storage = settings.get("AccountingStorageType", "")
     yield (
@@ -179,14 +181,20 @@ def _slurm(probe: Probe) -> Iterator[Check]:
     )
 
 
-def _slurm_settings(probe: Probe) -> Optional[dict[str, str]]:
-    """Return Slurm's configuration, None when it cannot be asked."""
+def _slurm_settings(probe: Probe) -> dict[str, str] | Check:
+    """Return Slurm's configuration, or why it cannot be asked."""
+    silent = Check(FAILURE, "slurmctld does not answer", "`scontrol ping` tells which controller is down")
     try:
         answer = probe.run(["scontrol", "show", "config"], TOOL_SECONDS)
+        require_cluster(answer)
+    except Skipped:
+        return Check(
+            ABSENT, "No cluster is configured", "install slurm.conf, or name it in SLURM_CONF, to monitor a cluster"
+        )
     except ProbeError:
-        return None
+        return silent
     if answer.returncode != 0:
-        return None
+        return silent
     pairs = (line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
     return {name.strip(): value.strip() for name, value in pairs}
 

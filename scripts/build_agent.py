@@ -24,9 +24,13 @@ MOMENT = (1980, 1, 1, 0, 0, 0)
 
 
 def closure(entry: str = ENTRY) -> dict[str, Path]:
-    """Return the modules of ours that an entry module imports, directly or not, with their files."""
+    """Return the modules of ours that an entry module and the collectors import, directly or not, with their files.
+
+    Collectors that are imported when they are first needed stand in no import statement.
+    """
     found: dict[str, Path] = {}
-    waiting = [entry]
+    collectors = sorted((REPOSITORY / PACKAGE / "collectors").glob("*.py"))
+    waiting = [entry, *(f"{PACKAGE}.collectors.{file.stem}" for file in collectors if file.stem != "__init__")]
     while waiting:
         module = waiting.pop()
         file = _file_of(module)

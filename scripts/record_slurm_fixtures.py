@@ -1,6 +1,7 @@
-"""Record what Slurm's commands print in a lab: `record_slurm_fixtures.py LAB_FOLDER TARGET running|ended`.
+"""Record what Slurm's commands print in a lab: `record_slurm_fixtures.py LAB_FOLDER TARGET running|ended|asked`.
 
-`running` is called while a workload runs, `ended` after it, with the manifest that `nomade lab run` wrote.
+`running` is called while a workload runs, `ended` after it, with the manifest that `nomade lab run` wrote. `asked`
+is what the collectors of the queue and of the nodes ask, with the JSON of the same second beside it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nomade_pipeline.collectors import node_state, slurm_scontrol, slurm_shares, slurm_sinfo, slurm_squeue
+from nomade_pipeline.collectors.slurm_services import DBD_QUESTION
+from nomade_pipeline.collectors.slurm_tables import long_format
+from nomade_pipeline.probes import FIXED
+
 # SLURM_TIME_FORMAT=%s is what the collectors set; the plain files show what Slurm does without it.
 PLAIN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 EPOCH = {**PLAIN, "SLURM_TIME_FORMAT": "%s"}
+COLLECTORS = {**PLAIN, **FIXED}
 US = "\x1f"
+MARK = f"{US}0123abcd"
 WIDE = "%i|%A|%F|%K|%T|%t|%r|%P|%u|%a|%q|%Q|%C|%D|%m|%l|%L|%M|%V|%S|%e|%N|%b|%v|%E|%j|%k"
 ALL_JOBS = ["sacct", "--allusers", "--duplicates", "--starttime=1970-01-02", "--endtime=now"]
 FREE_TEXTS = ("JobName", "WorkDir", "Comment", "AdminComment", "SystemComment", "SubmitLine")
@@ -118,11 +126,32 @@ def after_the_end(recorder: Recorder, manifest: Path) -> dict[str, Command]:
     }
 
 
+def as_the_collectors_ask() -> dict[str, Command]:
+    """Return the commands of the collectors `slurm` and `node_state`."""
+    asked = {
+        "squeue.txt": ("squeue", "-a", "-O", long_format(slurm_squeue.FIELDS, MARK)),
+        "squeue.json": ("squeue", "-a", "--json"),
+        "sinfo.txt": ("sinfo", "-a", "-O", long_format(slurm_sinfo.FIELDS, MARK)),
+        "sinfo.json": ("sinfo", "-a", "--json"),
+        "scontrol-node.txt": node_state.COMMAND,
+        "scontrol-ping.txt": slurm_scontrol.PING,
+        "scontrol-reservation.txt": slurm_scontrol.RESERVATIONS,
+        "sacctmgr-cluster.txt": DBD_QUESTION,
+        "sdiag.txt": ("sdiag",),
+        "sshare.txt": slurm_shares.SSHARE,
+        "sprio.txt": slurm_shares.sprio_command(MARK),
+    }
+    return {name: (list(argv), COLLECTORS) for name, argv in asked.items()}
+
+
 def main(lab: str, target: str, moment: str) -> None:
-    """Record one of the two moments."""
+    """Record one of the moments."""
     recorder = Recorder(Path(lab), Path(target) / moment)
     if moment == "running":
         recorder.record(while_running(recorder))
+        return
+    if moment == "asked":
+        recorder.record(as_the_collectors_ask())
         return
     manifest = max((Path(lab) / "manifests").glob("*.json"))
     shutil.copy(manifest, recorder.target / "manifest.json")

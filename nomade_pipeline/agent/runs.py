@@ -28,8 +28,8 @@ class RunReport:
     Attributes:
         outcome: one of ``tables.operations.OUTCOMES``.
         category: kind of the error, None after a success.
-        message: what happened, None after a success.
-        readings: what was measured.
+        message: what happened, or could not be done; None after a success without a remark.
+        readings: what was measured, and what a failed run can tell all the same.
         rejected: parts of the tool's output that could not be read.
         seconds: how long it took, the measured interval included.
         trace: traceback of an error that nobody foresaw, for the log.
@@ -113,6 +113,10 @@ class DeadlineProbe:
         """See Probe."""
         return self.inner.listdir(path)
 
+    def readlink(self, path: str) -> str:
+        """See Probe."""
+        return self.inner.readlink(path)
+
     def now(self) -> datetime:
         """See Probe."""
         return self.inner.now()
@@ -175,11 +179,14 @@ def _attempt(collector: Collector, probe: Probe, settings: Any, seconds: int) ->
     try:
         collected = collector.collect(probe, settings, seconds)
         readings, rejected, outcome = tuple(collected.readings), tuple(collected.rejected), SUCCESS
+        message = collected.note
     except Interrupted:
         raise
     except Skipped as error:
         outcome, category, message = SKIPPED, error.category, str(error)
-    except (CollectorError, ProbeError) as error:
+    except CollectorError as error:
+        category, message, readings = error.category, str(error), error.readings
+    except ProbeError as error:
         category, message = error.category, str(error)
     except PermissionError as error:
         category, message = "permission", str(error)

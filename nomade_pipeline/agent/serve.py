@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Mapping, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from nomade_pipeline import __version__, clock
 from nomade_pipeline.agent.health import HealthDoor
 from nomade_pipeline.agent.host import HostProbe
 from nomade_pipeline.agent.journal import Journal, Repeats
 from nomade_pipeline.agent.lock import AgentLock, AlreadyRunningError
-from nomade_pipeline.agent.service import Agent
+from nomade_pipeline.agent.service import WRITER, Agent
 from nomade_pipeline.agent.wakeups import RELOAD, STOP, Wakeups
 from nomade_pipeline.collectors.base import Collector
 from nomade_pipeline.config.load import ConfigError
@@ -32,6 +33,7 @@ def serve(
     *,
     interval: Optional[int] = None,
     always: bool = False,
+    writer: str = WRITER,
     environment: Optional[Mapping[str, str]] = None,
     probe: Optional[HostProbe] = None,
     wakeups: Optional[Wakeups] = None,
@@ -43,6 +45,7 @@ def serve(
         collectors: those that may run.
         interval: seconds between samples, in place of the configuration's.
         always: run them whether enabled or not.
+        writer: name of the spool's writer, `agent` or `monitor`: each may run once on a host.
         environment: variables in place of the process's own.
         probe: the host.
         wakeups: how to be stopped; without it the process's signals are caught.
@@ -60,7 +63,8 @@ def serve(
     if wakeups is None:
         requests.catch_signals()
     try:
-        return _Session(watcher, collectors, interval, always, probe or HostProbe(), requests).run()
+        agent = partial(Agent, interval=interval, always=always, writer=writer)
+        return _Session(watcher, collectors, agent, writer, probe or HostProbe(), requests).run()
     finally:
         if wakeups is None:
             requests.close()
@@ -73,8 +77,8 @@ class _Session:
         self,
         watcher: ConfigWatcher,
         collectors: Sequence[Collector],
-        interval: Optional[int],
-        always: bool,  # noqa: FBT001 - private, called in one place
+        agent: Callable[..., Agent],
+        writer: str,
         probe: HostProbe,
         requests: Wakeups,
     ) -> None:
@@ -82,12 +86,15 @@ class _Session:
         self.watcher = watcher
         self.requests = requests
         self.config = config
-        self.journal = Journal(config.paths.agent_log(config.general.host), config.general.log_level, stream=sys.stderr)
+        self.journal = Journal(
+            config.paths.agent_log(config.general.host, writer), config.general.log_level, stream=sys.stderr
+        )
         self.repeats = Repeats()
-        self.lock = AgentLock(config.paths.agent_lock(config.general.host))
+        self.writer = writer
+        self.lock = AgentLock(config.paths.agent_lock(config.general.host, writer))
         self.locked = False
         self.door: Optional[HealthDoor] = None
-        self.agent = Agent(config, collectors, probe, self.journal, interval=interval, always=always)
+        self.agent = agent(config, collectors, probe, self.journal)
 
     def run(self) -> int:
         """Run until asked to stop; return the exit status."""
@@ -165,7 +172,7 @@ class _Session:
     def _change_to(self, config: Config) -> None:
         """Take over a new configuration; a new data folder or host only with the lock that belongs to it."""
         before, self.config = self.config, config
-        path = config.paths.agent_lock(config.general.host)
+        path = config.paths.agent_lock(config.general.host, self.writer)
         if path != self.lock.path:
             lock = AgentLock(path)
             try:

@@ -6,9 +6,11 @@ the writing, not the sampling.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Deque, Dict, List, Optional, Sequence
 
 from nomade_pipeline import __version__, clock
@@ -16,6 +18,7 @@ from nomade_pipeline.agent.delivery import Delivered, Delivery
 from nomade_pipeline.agent.health import CollectorState, judge
 from nomade_pipeline.agent.host import HostProbe
 from nomade_pipeline.agent.journal import Journal, Repeats
+from nomade_pipeline.agent.keeping import Keeper, recall
 from nomade_pipeline.agent.once import settings_of
 from nomade_pipeline.agent.pace import FAILED, SKIPPED, Pace
 from nomade_pipeline.agent.runs import RunReport, log_reading, run_collector
@@ -31,6 +34,8 @@ RETRY_SECONDS = 15.0
 # A service manager waits longer than this before it kills.
 STOP_SECONDS = 5.0
 _LONGEST_REJECT = 200
+# Two remarks that differ in a count are the same.
+_DIGITS = re.compile(r"\d+")
 # Name of the writing thread; no collector can be called so.
 _SPOOL = "the spool"
 
@@ -81,6 +86,7 @@ class Agent:
         self._threads: Dict[str, threading.Thread] = {}
         self._began = clock.monotonic()
         self.delivery = Delivery()
+        self._keeper = Keeper(probe)
         self.states: Dict[str, CollectorState] = {}
         self._take_over(config)
 
@@ -108,8 +114,15 @@ class Agent:
             self._changed.notify_all()
 
     def start(self) -> None:
-        """Start sampling."""
+        """Start sampling, with what collectors remember of the agent before this one."""
+        for collector in self._collectors.values():
+            problem = recall(collector, self._state_path(self._config, collector), self._probe)
+            if problem is not None:
+                self._journal.warning(problem)
         self.mind()
+
+    def _state_path(self, config: Config, collector: Collector) -> Path:
+        return config.paths.agent_state(config.general.host, self._writer, collector.name)
 
     def mind(self) -> None:
         """Start each thread that does not run; one that died of an error is told and replaced."""
@@ -175,6 +188,7 @@ class Agent:
         pace.after(report.outcome, clock.monotonic())
         rest = pace.rest(report.seconds, collector.load_budget, interval, clock.monotonic())
         self.states[collector.name].note(report, clock.monotonic())
+        self._keeper.note(collector, self._state_path(config, collector))
         self.delivery.add(spool, (*report.readings, log_reading(report, self._writer, interval + rest)))
         with self._arrived:
             self._finished.append(report)
@@ -192,9 +206,18 @@ class Agent:
                 self._fresh, closing = False, self._closing
             while self._finished:
                 self._tell_of_run(self._finished.popleft())
+            self._keep()
             self._tell_of_delivery(self.delivery.flush())
             if closing:
                 return
+
+    def _keep(self) -> None:
+        """Write what collectors remember, and tell if that fails."""
+        problem = self._keeper.flush()
+        if problem is None:
+            self._repeats.cleared("memory")
+        elif self._repeats.due("memory", problem, clock.monotonic())[0]:
+            self._journal.error("after a restart counters of jobs may begin anew", problem=problem)
 
     def _tell_of_run(self, report: RunReport) -> None:
         """Log how a run went; a fault that repeats is told once an hour."""
@@ -215,6 +238,11 @@ class Agent:
                 self._journal.info("a collector works again", collector=report.collector, failures=failures)
             self._repeats.cleared(f"skip of {report.collector}")
             self._journal.debug("a collector ran", **fields)
+            remark = f"remark of {report.collector}"
+            if report.message is None:
+                self._repeats.cleared(remark)
+            elif self._repeats.due(remark, _DIGITS.sub("#", report.message), clock.monotonic())[0]:
+                self._journal.warning("a collector could not do everything", **fields)
         for rejected in report.rejected[:1]:
             due, unsaid = self._repeats.due(f"reject of {report.collector}", rejected.reason, clock.monotonic())
             if due:

@@ -196,5 +196,5 @@ def _roll_up(store: Store, day: date) -> None:
     """Roll up a day of which the lake holds something new."""
     from nomade_pipeline.ingest.rollup import roll_up_day
 
-    if store.rollups.hours_to_roll_up(JOBS, day):
+    if JOBS in store.rollups.hours_to_roll_up(day):
         roll_up_day(store, day)

@@ -99,6 +99,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.ingest.accounting import AccountingBusyError
     from nomade_pipeline.ingest.day import TooManyRefused
     from nomade_pipeline.ingest.import_parts import ImportRefusedError
+    from nomade_pipeline.lab.errors import LabError
     from nomade_pipeline.retention import RetentionError
     from nomade_pipeline.store.database import DatabaseError
     from nomade_pipeline.store.files import LakeError
@@ -110,6 +111,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
         AlreadyRunningError,
         DatabaseError,
         ImportRefusedError,
+        LabError,
         LakeError,
         RetentionError,
         SpoolError,

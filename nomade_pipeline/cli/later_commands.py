@@ -29,17 +29,6 @@ def _later(name: str, purpose: str, comes_with: str, *parameters: Any, examples:
     return command
 
 
-monitor_command = _later(
-    "monitor",
-    "Watch the I/O of running jobs.",
-    "the job I/O monitor",
-    click.option("--once", is_flag=True, help="One snapshot."),
-    click.option(
-        "--interval", "-i", type=click.IntRange(1), default=30, show_default=True, help="Seconds between readings."
-    ),
-    _JSON,
-    examples=("nomade monitor --once", "nomade monitor -i 30"),
-)
 licenses_command = _later(
     "licenses", "Show licence servers.", "the licence collectors", _JSON, examples=("nomade licenses",)
 )

@@ -23,8 +23,9 @@ from nomade_pipeline.cli.output import (
     warn,
 )
 from nomade_pipeline.errors import NoData
-from nomade_pipeline.status.queue import queues
+from nomade_pipeline.status.queue import queues, stuck_jobs_by_cluster
 
+MOST_STUCK = 10
 HINT = "`nomade collect --once -C slurm` asks Slurm; `nomade up` or `nomade collect` on the head node keeps asking"
 
 
@@ -37,6 +38,8 @@ def queue_command(invocation: Invocation, partition: str | None, as_json: bool) 
     found = queues(invocation.config, clock.now())
     if not found:
         raise NoData(f"nothing of Slurm has been collected below {invocation.paths.root}", HINT)
+    stuck = stuck_jobs_by_cluster(invocation.config, clock.now())
+    found = [{**queue, "stuck": stuck.get(queue["cluster"], [])} for queue in found]
     if partition is not None:
         found = [_only(queue, partition) for queue in found]
         if not any(queue["partitions"] for queue in found):
@@ -62,6 +65,14 @@ def queue_lines(queue: Mapping[str, Any]) -> list[str]:
     reasons = [row for row in queue["pending"] if row["partition"] != "(cluster)"]
     if reasons:
         lines += ["", heading("Why jobs wait:"), *map(_reason_line, reasons)]
+    if queue["stuck"]:
+        lines += [
+            "",
+            heading("Stuck:"),
+            *(warn(f"  {printable(job['message'])}") for job in queue["stuck"][:MOST_STUCK]),
+        ]
+        left = len(queue["stuck"]) - MOST_STUCK
+        lines += [faint(f"  … {left} more; --json has all")] if left > 0 else []
     return lines
 
 
@@ -109,4 +120,5 @@ def _wait(seconds: float | None) -> str | None:
 def _reason_line(row: Mapping[str, Any]) -> str:
     told = f" ({printable(row['example_reason'])})" if row["example_reason"] else ""
     wait = f", longest {age_text(row['wait_max_seconds'])}" if row["wait_max_seconds"] is not None else ""
-    return f"  {printable(row['partition'])}: {row['jobs']} jobs: {WORDS[row['reason_class']]}{told}{wait}"
+    count = f"{row['jobs']} job{'' if row['jobs'] == 1 else 's'}"
+    return f"  {printable(row['partition'])}: {count}: {WORDS[row['reason_class']]}{told}{wait}"

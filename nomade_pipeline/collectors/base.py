@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Callable, Dict, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 from nomade_pipeline import clock
 from nomade_pipeline.probes import Probe
@@ -58,24 +58,31 @@ class Reading:
 
 @dataclass(frozen=True)
 class Collected:
-    """The result of one collector run."""
+    """The result of one collector run.
+
+    Attributes:
+        note: what could not be done although the run succeeded, for the collection log; None for nothing.
+    """
 
     readings: Tuple[Reading, ...]
     rejected: Tuple[Rejected, ...] = ()
+    note: Optional[str] = None
 
 
 class CollectorError(Exception):
-    """A collector run that gave nothing.
+    """A collector run that did not give what it should.
 
     Args:
         category: one of ``tables.operations.CATEGORIES``.
         message: what was wrong, where, and what to do.
+        readings: what the failed run can tell all the same, such as that a service does not answer; it is stored.
     """
 
-    def __init__(self, category: str, message: str) -> None:
+    def __init__(self, category: str, message: str, readings: Sequence[Reading] = ()) -> None:
         """Keep category and message apart for the collection log."""
         super().__init__(message)
         self.category = category
+        self.readings = tuple(readings)
 
 
 class Skipped(CollectorError):
@@ -110,6 +117,21 @@ class Memory(Protocol):
         """Forget everything: what was collected may have been lost, so that the next run tells all of it."""
 
 
+@runtime_checkable
+class LastingMemory(Memory, Protocol):
+    """A memory that outlives a restart of the agent, which keeps its state in a file."""
+
+    def to_state(self, boot_id: str) -> Optional[Dict[str, Any]]:
+        """Return what is to be kept, for JSON; None for nothing. ``boot_id`` tells this boot from others."""
+
+    def recall(self, state: Mapping[str, Any], boot_id: str) -> None:
+        """Take over what `to_state` gave before a restart.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such state.
+        """
+
+
 @dataclass(frozen=True)
 class Collector:
     """One collector as the registry holds it.
@@ -118,7 +140,7 @@ class Collector:
         name: also the key of its section in the configuration.
         title: one line for people.
         command: the command it runs, for documents and `syscheck`.
-        tables: the raw tables it fills; the first carries its name.
+        tables: the raw tables it fills.
         collect: ``collect(probe, settings, interval) -> Collected``; settings is the section's dataclass
             of `config.settings`, interval the whole seconds to measure.
         parse: ``parse(text) -> Parsed``: recognises every recorded form of the tool's output.
@@ -130,6 +152,7 @@ class Collector:
             stretches until it holds. 0: it asks no service.
         remembering: makes a new memory, for a collector that tells only what has changed; None for all others.
         forget: empties the memory of a collector made by `fresh`.
+        lasting: the memory of a collector made by `fresh`, if it outlives a restart.
     """
 
     name: str
@@ -145,13 +168,15 @@ class Collector:
     load_budget: float = 0.0
     remembering: Optional[Callable[[], Memory]] = None
     forget: Callable[[], None] = lambda: None
+    lasting: Optional[LastingMemory] = None
 
     def fresh(self) -> Collector:
         """Return this collector with a memory of its own, which is empty."""
         if self.remembering is None:
             return self
         memory = self.remembering()
-        return replace(self, collect=memory.collect, forget=memory.forget)
+        lasting = memory if isinstance(memory, LastingMemory) else None
+        return replace(self, collect=memory.collect, forget=memory.forget, lasting=lasting)
 
 
 def optional_float(text: Optional[str]) -> Optional[float]:

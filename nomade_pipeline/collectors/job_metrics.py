@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Dict, Optional, Sequence, Set, Tuple
 
 from nomade_pipeline.collectors.base import (
     Collected,
-    Collector,
     CollectorError,
     Parsed,
     Rejected,
@@ -151,17 +150,3 @@ def _mark(job: Job) -> Tuple[int, int]:
 def collect(probe: Probe, settings: JobMetricsSettings, interval: int) -> Collected:
     """Return all jobs that ended within `lookback_hours`; see `JobHistory.collect`."""
     return JobHistory().collect(probe, settings, interval)
-
-
-COLLECTOR = Collector(
-    name="job_metrics",
-    title="Jobs that have ended: request, use, efficiency, outcome",
-    command="sacct --allusers --duplicates --local --parsable --state=<ended> --starttime=<t> --endtime=<t>",
-    tables=(JOB_METRICS,),
-    collect=collect,
-    parse=parse,
-    spans_interval=False,
-    optional=True,
-    load_budget=0.05,
-    remembering=JobHistory,
-)

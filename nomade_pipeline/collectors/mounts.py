@@ -47,6 +47,7 @@ class Mount:
         point: where it is mounted.
         fstype, source: type and source as the kernel names them.
         options: options of the mount and of the file system.
+        mount_id: number of the mount, as `/proc/PID/fdinfo` names it.
     """
 
     device_number: str
@@ -55,6 +56,7 @@ class Mount:
     fstype: str
     source: str
     options: Tuple[str, ...]
+    mount_id: str = ""
 
     @property
     def is_read_only(self) -> bool:
@@ -82,11 +84,8 @@ def parse_mountinfo(text: str) -> Tuple[Mount, ...]:
         if not dash or len(left) < 6 or len(right) < 2:
             continue
         options = (*left[5].split(","), *(right[2].split(",") if len(right) > 2 else ()))
-        mounts.append(
-            Mount(
-                left[2], decoded(left[3]), decoded(left[4]), right[0], decoded(right[1]), tuple(filter(None, options))
-            )
-        )
+        point, source = decoded(left[4]), decoded(right[1])
+        mounts.append(Mount(left[2], decoded(left[3]), point, right[0], source, tuple(filter(None, options)), left[0]))
     return tuple(mounts)
 
 

@@ -29,8 +29,9 @@ def refuse_impossible(table: Table, row: Row) -> Row:
     Raises:
         ValueError: one is not.
     """
-    for column in table.data_columns:
-        reason = impossible(column, row.get(column.name))
+    for column in table.number_columns:
+        value = row.get(column.name)
+        reason = None if value is None else impossible(column, value)
         if reason is not None:
             raise ValueError(reason)
     return row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from nomade_pipeline.collectors import disk, gpu, iostat, job_metrics, mpstat, nfs, vmstat
+from nomade_pipeline.collectors import disk, gpu, iostat, mpstat, nfs, slurm_collectors, vmstat
 from nomade_pipeline.collectors.base import Collector
 
 COLLECTORS: Tuple[Collector, ...] = (
@@ -14,7 +14,10 @@ COLLECTORS: Tuple[Collector, ...] = (
     vmstat.COLLECTOR,
     nfs.COLLECTOR,
     gpu.COLLECTOR,
-    job_metrics.COLLECTOR,
+    slurm_collectors.SLURM,
+    slurm_collectors.NODES,
+    slurm_collectors.JOBS,
+    slurm_collectors.MONITOR,
 )
 
 

@@ -85,11 +85,20 @@ def run_slurm(probe: Probe, argv: Sequence[str], timeout: float) -> Completed:
     return completed
 
 
+def require_cluster(completed: Completed) -> None:
+    """Make sure that a command that failed did so for another reason than that there is no cluster to ask.
+
+    Raises:
+        Skipped: Slurm's commands are installed, but no cluster is configured.
+    """
+    if _NO_CLUSTER in (completed.stderr + completed.stdout).lower():
+        raise Skipped("not_present", f"{completed.argv[0]}: no cluster is configured here, there is no slurm.conf")
+
+
 def _judged(completed: Completed) -> CollectorError:
+    require_cluster(completed)
     said = completed.stderr + completed.stdout
     error = failure(completed)
-    if _NO_CLUSTER in said.lower():
-        return Skipped("not_present", f"{completed.argv[0]}: no cluster is configured here, there is no slurm.conf")
     if _SILENT.search(said):
         return CollectorError("service_down", str(error))
     if "permission denied" in said.lower() or "access/permission" in said.lower():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import FrozenSet, Optional, Tuple
+from typing import FrozenSet, Optional, Set, Tuple
 
 from nomade_pipeline.tables import outcomes
 from nomade_pipeline.tables.nodes import NODE_STATES
@@ -117,7 +117,11 @@ _REASONS = {
     "priority": "priority",
     "dependency": "dependency",
     "jobheld": "held",
+    "jobholdmaxrequeue": "held",
+    "jobrequeuedinheldstate": "held",
+    "launchfailedrequeuedheld": "held",
     "accountnotallowed": "limit",
+    "accountingpolicy": "limit",
     "assoc": "limit",
     "qos": "limit",
     "maxjob": "limit",
@@ -174,7 +178,9 @@ _NODE_WORDS = {
     "ALLOC": ("ALLOCATED",), "MIX": ("MIXED",), "COMP": ("COMPLETING",), "UNK": ("UNKNOWN",),
     "DRAINED": ("IDLE", "DRAIN"), "DRAINING": ("ALLOCATED", "DRAIN"), "FAILING": ("ALLOCATED", "FAIL"),
     "FAIL": ("IDLE", "FAIL"), "MAINT": ("IDLE", "MAINTENANCE"), "RESV": ("IDLE", "RESERVED"),
-    "PLND": ("IDLE", "PLANNED"), "NO_RESPOND": ("NOT_RESPONDING",),
+    "PLND": ("IDLE", "PLANNED"), "NO_RESPOND": ("NOT_RESPONDING",), "DRNG": ("ALLOCATED", "DRAIN"),
+    "FAILG": ("ALLOCATED", "FAIL"), "ERR": ("ERROR",), "FUTR": ("FUTURE",), "INVAL": ("INVALID_REG",),
+    "REBOOT": ("REBOOT_ISSUED",), "POW_UP": ("POWERING_UP",), "POW_DN": ("POWERING_DOWN",), "BLOCK": ("BLOCKED",),
 }  # fmt: skip
 
 # Flags with which no job starts on a node. Powered down is none of them: the scheduler powers a node up for a job.
@@ -214,14 +220,12 @@ class NodeState:
 
 
 def parse_node_state(text: str) -> NodeState:
-    """Read `MIXED+DRAIN+PLANNED`, `IDLE*`, `drained`, `idle~`, whatever the case."""
-    found = text.strip()
-    flags = set()
-    while found and found[-1] in _NODE_SUFFIXES:
-        flags.add(_NODE_SUFFIXES[found[-1]])
-        found = found[:-1]
+    """Read `MIXED+DRAIN+PLANNED`, `DOWN*+DRAIN`, `drained`, `idle~`, whatever the case."""
+    flags: Set[str] = set()
     state: Optional[str] = None
-    for word in found.upper().split("+"):
+    for told in text.strip().upper().split("+"):
+        word = told.rstrip("".join(_NODE_SUFFIXES))
+        flags.update(_NODE_SUFFIXES[suffix] for suffix in told[len(word) :])
         for part in _NODE_WORDS.get(word, (word,)):
             if part in NODE_STATES and state is None:
                 state = part

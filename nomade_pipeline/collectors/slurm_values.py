@@ -54,7 +54,10 @@ def parse_time(text: Optional[str], zone: tzinfo = timezone.utc) -> Optional[dat
             return datetime.fromtimestamp(seconds, tz=timezone.utc) if seconds else None
         except (OverflowError, OSError) as error:
             raise ValueError(f"{stripped} is no time") from error
-    moment = datetime.fromisoformat(stripped[:-1] + "+00:00" if stripped.endswith("Z") else stripped)
+    try:
+        moment = datetime.fromisoformat(stripped[:-1] + "+00:00" if stripped.endswith("Z") else stripped)
+    except ValueError as error:
+        raise ValueError(f"{stripped!r:.40} is no time") from error
     if moment.year <= 1970 and moment.month == moment.day == 1:
         return None
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)).astimezone(timezone.utc)

@@ -42,13 +42,17 @@ class DataPaths:
         """Log files."""
         return self.root / "logs"
 
-    def agent_log(self, host: str) -> Path:
-        """Return the agent's log of one host; hosts may share the data folder."""
-        return self.logs / f"agent-{host}.log"
+    def agent_log(self, host: str, writer: str = "agent") -> Path:
+        """Return the log of one host's agent, or of its monitor; hosts may share the data folder."""
+        return self.logs / f"{writer}-{host}.log"
 
-    def agent_lock(self, host: str) -> Path:
-        """Return the file that keeps a second agent of a host from writing the same spool."""
-        return self.spool / f".agent-{host}.lock"
+    def agent_lock(self, host: str, writer: str = "agent") -> Path:
+        """Return the file that keeps a second agent (or monitor) of a host from writing the same spool."""
+        return self.spool / f".{writer}-{host}.lock"
+
+    def agent_state(self, host: str, writer: str, collector: str) -> Path:
+        """Return the file in which an agent keeps what a collector remembers over a restart."""
+        return self.spool / f".{writer}-{host}.{collector}.json"
 
     @property
     def dagster_home(self) -> Path:

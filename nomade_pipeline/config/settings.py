@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
-from nomade_pipeline.config.keys import NOW, key
+from nomade_pipeline.config.keys import key
 from nomade_pipeline.config.keys import keys_of as keys_of  # noqa: PLC0414 - offered here too
 from nomade_pipeline.config.paths import DataPaths
 
@@ -23,7 +23,6 @@ AGENT_SECTIONS = ("general", "collectors", "monitor")
 
 SLURM = "accepted; its consumer comes with the Slurm collectors"
 FEATURES = "accepted; its consumer comes with the features of jobs"
-MONITOR = "accepted; its consumer comes with the job I/O monitor"
 ALERTS = "accepted; its consumer comes with the alerts"
 PREDICTION = "accepted; its consumer comes with the prediction"
 NETWORK = "accepted; its consumer comes with the similarity network"
@@ -32,6 +31,7 @@ DASHBOARD = "accepted; its consumer comes with the dashboard"
 _SETTINGS_TEST = "tests/unit/config/test_settings_effects.py"
 _AGENT_TEST = "tests/unit/agent/test_agent_settings.py"
 _COLLECTOR_TESTS = "tests/unit/collectors"
+_MONITOR_TEST = "tests/unit/agent/test_job_monitor_in_the_agent.py"
 
 
 def _enabled(**about: Any) -> Any:
@@ -165,13 +165,12 @@ class GpuSettings:
     )
 
 
-def _asking_hosts(consumer: str, test: str = "") -> Any:
+def _asking_hosts(**about: Any) -> Any:
     return key(
         (),
         "Short names of the hosts that ask Slurm. Empty: every host but those that run a slurmd and no slurmctld.",
         form="name",
-        consumer=consumer,
-        test=test,
+        **about,
     )
 
 
@@ -179,10 +178,16 @@ def _asking_hosts(consumer: str, test: str = "") -> Any:
 class SlurmSettings:
     """`[collectors.slurm]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    partitions: Tuple[str, ...] = key((), "Partitions whose queue is measured. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    partitions: Tuple[str, ...] = key(
+        (),
+        "Partitions whose queue is measured; nothing of others is stored, but `(cluster)` counts all. Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_slurm.py::test_only_the_partitions_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class JobMetricsSettings:
     enabled: bool = _enabled()
     interval: int = _interval()
     hosts: Tuple[str, ...] = _asking_hosts(
-        NOW, f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_only_the_hosts_of_the_configuration_ask"
+        test=f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_only_the_hosts_of_the_configuration_ask"
     )
     lookback_hours: int = key(
         24,
@@ -208,10 +213,16 @@ class JobMetricsSettings:
 class NodeStateSettings:
     """`[collectors.node_state]`."""
 
-    enabled: bool = _enabled(consumer=SLURM, test="")
-    interval: int = _interval(consumer=SLURM, test="")
-    hosts: Tuple[str, ...] = _asking_hosts(SLURM)
-    nodes: Tuple[str, ...] = key((), "Nodes whose state is read. Empty: all.", consumer=SLURM)
+    enabled: bool = _enabled()
+    interval: int = _interval()
+    hosts: Tuple[str, ...] = _asking_hosts(
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_hosts_of_the_configuration_ask_slurm"
+    )
+    nodes: Tuple[str, ...] = key(
+        (),
+        "Nodes whose state is stored, as Slurm writes them (`n[001-064]`) or as shell patterns (`gpu*`). Empty: all.",
+        test=f"{_COLLECTOR_TESTS}/test_node_state.py::test_only_the_nodes_of_the_configuration_are_stored",
+    )
 
 
 @dataclass(frozen=True)
@@ -233,18 +244,29 @@ class CollectorsSettings:
 class MonitorSettings:
     """`[monitor]`: the job I/O monitor and the agent's health."""
 
-    enabled: bool = key(True, "false: the agent does not watch running jobs.", consumer=MONITOR)
+    enabled: bool = key(
+        True,
+        "false: the agent does not watch running jobs; `nomade monitor` does all the same.",
+        test=f"{_MONITOR_TEST}::test_the_agent_watches_jobs_unless_it_is_switched_off",
+    )
     sample_interval: int = key(
-        30, "Seconds between two readings of a job's I/O.", consumer=MONITOR, minimum=1, maximum=3600
+        30,
+        "Seconds between two readings of a job.",
+        minimum=1,
+        maximum=3600,
+        test=f"{_MONITOR_TEST}::test_jobs_are_read_in_the_interval_of_the_section_monitor",
     )
     nfs_paths: Tuple[str, ...] = key(
-        ("/home", "/scratch", "/project"), "Paths that count as network storage.", consumer=MONITOR, form="path"
+        ("/home", "/scratch", "/project"),
+        "Paths that count as network storage where the type of the file system does not tell; the longest path wins.",
+        form="path",
+        test=f"{_COLLECTOR_TESTS}/test_job_monitor.py::test_a_path_of_nfs_paths_is_network_storage",
     )
     local_paths: Tuple[str, ...] = key(
         ("/localscratch", "/tmp", "/dev/shm"),  # noqa: S108 - paths to be watched, nothing is written there
-        "Paths that count as local storage.",
-        consumer=MONITOR,
+        "Paths that count as local storage where the type of the file system does not tell.",
         form="path",
+        test=f"{_COLLECTOR_TESTS}/test_job_monitor.py::test_a_path_of_local_paths_is_local_storage",
     )
     port: int = key(
         0,
@@ -288,7 +310,12 @@ class AlertsSettings:
     disk_critical_percent: float = key(
         95.0, "Fullness of a file system that is critical.", consumer=ALERTS, minimum=0, maximum=100
     )
-    queue_stuck_days: float = key(7.0, "Waiting time of a job that warns.", consumer=ALERTS, minimum=0)
+    queue_stuck_days: float = key(
+        7.0,
+        "Waiting time from which on a job that waiting does not help is shown as stuck.",
+        minimum=0,
+        test="tests/unit/cli/test_slurm_screens.py::test_a_job_that_waiting_does_not_help_is_shown_as_stuck",
+    )
     gpu_temp_warning: float = key(83.0, "GPU temperature in °C that warns.", consumer=ALERTS, minimum=0, maximum=200)
     derivatives: DerivativeSettings = field(default_factory=DerivativeSettings)
 

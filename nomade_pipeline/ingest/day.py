@@ -95,8 +95,8 @@ def _hours_to_read(store: Store, table: Table, day: date, *, everything: bool) -
     """Return the spool files of each hour that has grown since it was ingested, oldest hour first."""
     known = {} if everything else store.rollups.ingested_lengths(table.name, day)
     grown: dict[datetime, list[SpoolFile]] = {}
-    for file in spool_files(store.spool, table.name):
-        if file.hour.date() == day and file.path.stat().st_size != known.get(_relative(store, file)):
+    for file in spool_files(store.spool, table.name, day):
+        if file.path.stat().st_size != known.get(_relative(store, file)):
             grown.setdefault(file.hour, []).append(file)
     return [grown[hour] for hour in sorted(grown)]
 

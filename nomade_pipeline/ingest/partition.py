@@ -12,6 +12,7 @@ from nomade_pipeline.ingest.day import DayReport, publish_day
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import spool_files
 from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 
 # Agents that flush a little late, and clocks that are a little slow, still reach the open day.
 CLOSES_AFTER_MIDNIGHT = timedelta(minutes=15)
@@ -30,7 +31,7 @@ class PartitionReport:
     Attributes:
         day: what the ingest did.
         sampled: whether this host was sampled because no spool had the table.
-        from_archive: rows taken from a sysstat archive.
+        from_archive: rows that a sysstat archive or Slurm's accounting had and the lake had not.
         closed: whether the day was merged into one file now.
     """
 
@@ -44,17 +45,18 @@ def fill_partition(store: Store, config: Config, table: Table, day: date, *, ask
     """Publish a partition, and close it when its day is over.
 
     Scheduled runs only publish what agents wrote. When a person asks, an empty today is sampled on
-    this host, and the empty hours of a past day are looked for in sysstat's archives.
+    this host; of a past day the empty hours are looked for in sysstat's archives, and jobs in Slurm's accounting.
 
     Raises:
         TooManyRefused, LakeError: see `publish_day`.
+        CollectorError: the accounting does not answer.
     """
     now = clock.now()
     sampled = asked_by_person and day == now.date() and not _has_spool(store, table)
     if sampled:
         _sample_here(config, table)
     report = publish_day(store, table, day, limit_percent=config.pipeline.quarantine_limit_percent)
-    archived = publish_archive(store, config, table, day) if asked_by_person and day < now.date() else 0
+    archived = _read_back(store, config, table, day) if asked_by_person and day < now.date() else 0
     report.rows += archived
     return PartitionReport(report, sampled, archived, closed=close_if_over(store, table, day))
 
@@ -77,6 +79,19 @@ def close_if_over(store: Store, table: Table, day: date) -> bool:
         return False
     closed = [store.lake.close_day(table, cluster, day) for cluster in store.lake.clusters(table)]
     return any(closed)
+
+
+def _read_back(store: Store, config: Config, table: Table, day: date) -> int:
+    """Publish what other tools of this host have kept of a past day; return the rows added."""
+    from nomade_pipeline.ingest.accounting import read_accounting
+    from nomade_pipeline.probes import LiveProbe
+
+    if table is not JOB_METRICS:
+        return publish_archive(store, config, table, day)
+    probe = LiveProbe()
+    if probe.which("sacct") is None:
+        return 0
+    return sum(read.added for read in read_accounting(store, config, [day], probe))
 
 
 def _has_spool(store: Store, table: Table) -> bool:

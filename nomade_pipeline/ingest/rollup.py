@@ -48,8 +48,9 @@ def roll_up_day(store: Store, day: date, *, everything: bool = False) -> RollupR
             "UPDATE lake_hours SET rolled_up_hash = NULL WHERE hour >= ? AND hour < ?", day_bounds(day)
         )
     unfinished: list[tuple[str, str, datetime, str]] = []
+    waiting = store.rollups.hours_to_roll_up(day)
     for table in RAW_TABLES:
-        hours = store.rollups.hours_to_roll_up(table.name, day)
+        hours = waiting.get(table.name, [])
         for cluster, hour, content_hash in hours:
             _roll_up_hour(store, table, cluster, hour, content_hash)
         if table in JOINED_TABLES:
@@ -154,9 +155,9 @@ _COUNTED = {
 def _rows_of_day(store: Store, day: date) -> dict[str, int]:
     """Count the rows of a day in each rollup table or view; ISO text sorts by time, dates included."""
     bounds = day.isoformat(), (day + timedelta(days=1)).isoformat()
-    return {
-        name: int(
-            store.rollups.rows(f"SELECT count(*) AS n FROM {table} WHERE {time} >= ? AND {time} < ?", bounds)[0]["n"]
-        )
+    queries = [
+        f"SELECT '{name}' AS name, count(*) AS n FROM {table} WHERE {time} >= ? AND {time} < ?"
         for name, (table, time) in _COUNTED.items()
-    }
+    ]
+    rows = store.rollups.rows(" UNION ALL ".join(queries), bounds * len(queries))
+    return {row["name"]: int(row["n"]) for row in rows}

@@ -29,7 +29,9 @@ def one_job(config: Config, job: str, now: datetime) -> dict[str, Any]:
         raise NoData(f"nothing is known of job {job!r:.60}", HINT)
     like = runs[0] if runs else live
     assert like is not None
+    shown = {(run["job_id_raw"], run["submit_time"]) for run in runs}
     related = siblings(config, like) if like["user"] and like["submit_time"] else []
+    related = [row for row in related if (row["job_id_raw"], row["submit_time"]) not in shown]
     return {
         "job": job,
         "queue": live,

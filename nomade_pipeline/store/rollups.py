@@ -77,16 +77,17 @@ class Rollups:
             with self.engine.begin() as connection:
                 connection.exec_driver_sql(_RECORD_HOUR, values)
 
-    def hours_to_roll_up(self, table_name: str, day: date) -> list[tuple[str, datetime, str]]:
-        """Return (cluster, hour, content hash) of a day whose lake content the rollups do not have yet."""
-        first, last = day_bounds(day)
-        with self.engine.connect() as connection:
-            rows = connection.exec_driver_sql(
-                "SELECT cluster, hour, content_hash FROM lake_hours WHERE table_name = ? AND hour >= ? AND hour < ? "
-                "AND (rolled_up_hash IS NULL OR rolled_up_hash <> content_hash) ORDER BY cluster, hour",
-                (table_name, first, last),
-            )
-            return [(str(cluster), clock.from_text(hour), str(digest)) for cluster, hour, digest in rows]
+    def hours_to_roll_up(self, day: date) -> dict[str, list[tuple[str, datetime, str]]]:
+        """Return, by table, (cluster, hour, content hash) of a day whose lake content the rollups do not have yet."""
+        found: dict[str, list[tuple[str, datetime, str]]] = {}
+        for row in self.rows(
+            "SELECT table_name, cluster, hour, content_hash FROM lake_hours WHERE hour >= ? AND hour < ? "
+            "AND (rolled_up_hash IS NULL OR rolled_up_hash <> content_hash) ORDER BY table_name, cluster, hour",
+            day_bounds(day),
+        ):
+            hour = clock.from_text(row["hour"])
+            found.setdefault(row["table_name"], []).append((row["cluster"], hour, row["content_hash"]))
+        return found
 
     def replace_hour(
         self,

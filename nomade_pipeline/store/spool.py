@@ -18,7 +18,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
@@ -352,30 +352,33 @@ def _check_column(table: Table, batch: Batch, name: str, values: Any) -> None:
         raise BadLine(f"{name} holds {found}, expected {column.type}")
 
 
-def spool_files(root: Path, table: Optional[str] = None) -> Iterator[SpoolFile]:
-    """Yield the spool's files in the order of table, host, hour and writer.
+def spool_files(root: Path, table: Optional[str] = None, day: Optional[date] = None) -> Iterator[SpoolFile]:
+    """Yield the spool's files, of one table and UTC day where given, in the order of table, host, hour and writer.
 
     Names that are not of the spool's form are passed over: editors and backup tools leave such files.
     """
+    prefix = "" if day is None else day.isoformat()
     tables = [table] if table is not None else _names(root)
     for name in tables:
         for host in _names(root / name):
-            for file_name in _names(root / name / host):
-                file = _spool_file(root / name / host / file_name)
+            folder = root / name / host
+            # Names decide before there is a Path, which interns its parts; see `LiveProbe`.
+            for file_name in (each for each in _names(folder) if each.startswith(prefix)):
+                file = _spool_file(folder, file_name)
                 if file is not None:
                     yield file
 
 
-def _spool_file(path: Path) -> Optional[SpoolFile]:
-    """Return what a path of the spool tells; None when its name is not of the spool's form."""
-    match = _FILE_NAME.fullmatch(path.name)
+def _spool_file(folder: Path, name: str) -> Optional[SpoolFile]:
+    """Return what the place of a spool file tells; None when its name is not of the spool's form."""
+    match = _FILE_NAME.fullmatch(name)
     if match is None:
         return None
     try:
         hour = datetime.fromisoformat(f"{match.group(1)}:00:00+00:00")
     except ValueError:
         return None
-    return SpoolFile(path, path.parent.parent.name, path.parent.name, hour, match.group(2))
+    return SpoolFile(folder / name, folder.parent.name, folder.name, hour, match.group(2))
 
 
 def _names(folder: Path) -> list[str]:

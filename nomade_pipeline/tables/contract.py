@@ -143,6 +143,11 @@ class Table:
         """The columns that a collector fills itself, beside the common ones."""
         return tuple(c for c in self.columns if c.name not in COMMON_NAMES)
 
+    @cached_property
+    def number_columns(self) -> Tuple[Column, ...]:
+        """The columns of numbers among them."""
+        return tuple(c for c in self.data_columns if c.type.startswith(("int", "float")))
+
 
 def percent(name: str, description: str, *, rollup: bool = False, null: Optional[str] = None) -> Column:
     """Build a percentage column, 0-100 with two decimals."""

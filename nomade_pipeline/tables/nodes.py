@@ -93,31 +93,54 @@ NODE_STATE = raw_table(
 
 NOT_READ = "could not be read; see unread"
 NO_CGROUP = "no cgroup of the job could be read"
+HOOKS_ONLY = "only the epilog tells"
 
 JOB_MONITOR = raw_table(
     "job_monitor",
-    "One running job on one host at one moment: its processes added up. Counters begin with the monitor's first look "
-    "at the job and never fall: a process that ended keeps its last reading.",
+    "One running job on one host at one moment: its processes added up. Counters cover the processes since they began "
+    "and never fall: a process that ended keeps its last reading, unless its parent has taken it over. The hooks add "
+    "a row at the job's begin and a final one after its end.",
     (
         Column("job_id_raw", "text", "Slurm's plain job number."),
         Column("node", "text", "Slurm's name of the node; a host may carry several in a lab."),
-        _time("start_time", "When the job started on this host, from its oldest process or cgroup.", "not known"),
-        _text("user", "User that the processes belong to."),
+        _time("start_time", "When the job started on this host, from its oldest process.", "not known"),
+        _text("user", "User that the processes belong to; the number of one without a name."),
         Column(
             "found_by",
             "text",
-            "How its processes were found.",
-            allowed=("cgroup", "listpids", "environ", "sstat", "epilog"),
+            "How its processes were found; `slurmstepd`: only Slurm's own was seen; `prolog` and `epilog`: the hook "
+            "tells, the prolog without readings.",
+            allowed=("cgroup", "listpids", "environ", "slurmstepd", "prolog", "epilog"),
         ),
         Column("is_final", "bool", "The last reading, taken by the epilog after the job."),
-        _amount("processes", "Processes alive.", "processes", "only sstat answered"),
+        _amount("processes", "Processes alive; Slurm's own do not count.", "processes", "a hook's row"),
         Column(
             "unread", "int32", "Processes of which something could not be read: no permission.", "processes", minimum=0
         ),
-        Column("cpu_seconds", "float64", "CPU time.", "seconds", NOT_READ, minimum=0, decimals=2),
-        _amount("memory_bytes", "Memory in use: the cgroup's, else the sum of resident sizes.", "bytes", NOT_READ),
+        Column(
+            "cpu_seconds",
+            "float64",
+            "CPU time: the cgroup's, else that of the processes.",
+            "seconds",
+            NOT_READ,
+            minimum=0,
+            decimals=2,
+        ),
         _amount(
-            "memory_peak_bytes", "Largest memory in use: the cgroup's peak, else the largest seen.", "bytes", NOT_READ
+            "memory_bytes",
+            "Memory in use: the cgroup's, its file cache included, else the sum of resident sizes.",
+            "bytes",
+            NOT_READ,
+        ),
+        _amount("memory_cache_bytes", "Of memory_bytes the file cache, which the kernel can drop.", "bytes", NO_CGROUP),
+        _amount(
+            "memory_peak_bytes",
+            "Largest memory in use: the cgroup's own peak, its file cache included, else the largest seen.",
+            "bytes",
+            NOT_READ,
+        ),
+        _amount(
+            "memory_used_peak_bytes", "Largest memory in use without file cache that a reading saw.", "bytes", NOT_READ
         ),
         _amount("memory_limit_bytes", "Limit of the cgroup.", "bytes", "no cgroup, or no limit"),
         Column(
@@ -127,21 +150,29 @@ JOB_MONITOR = raw_table(
             null=NOT_READ,
             allowed=("cgroup", "rss", "sstat"),
         ),
-        _amount("swap_bytes", "Swap in use.", "bytes", NO_CGROUP),
+        _amount("swap_bytes", "Swap in use.", "bytes", "no cgroup of the job could be read, or it does not count swap"),
         _amount("oom_kills", "Processes that the kernel killed for lack of memory.", "kills", NO_CGROUP),
-        _amount("network_read_bytes", "Bytes read from network file systems.", "bytes", NOT_READ),
-        _amount("network_write_bytes", "Bytes written to network file systems.", "bytes", NOT_READ),
-        _amount("local_read_bytes", "Bytes read from local file systems.", "bytes", NOT_READ),
-        _amount("local_write_bytes", "Bytes written to local file systems.", "bytes", NOT_READ),
+        _amount("network_read_bytes", "Of read_bytes what came from network file systems.", "bytes", NOT_READ),
+        _amount("network_write_bytes", "Of write_bytes what went to network file systems.", "bytes", NOT_READ),
+        _amount("local_read_bytes", "Of read_bytes what came from local file systems.", "bytes", NOT_READ),
+        _amount("local_write_bytes", "Of write_bytes what went to local file systems.", "bytes", NOT_READ),
         _amount(
             "read_bytes",
-            "Bytes read by `read` calls of any kind, pipes and sockets included (rchar).",
+            "Bytes read by `read` calls of any kind: from the cache, pipes and sockets too (rchar).",
             "bytes",
             NOT_READ,
         ),
-        _amount("write_bytes", "Bytes written by `write` calls of any kind (wchar).", "bytes", NOT_READ),
         _amount(
-            "unattributed_write_bytes", "Of write_bytes what could not be told network from local.", "bytes", NOT_READ
+            "write_bytes",
+            "Bytes written by `write` calls of any kind, to pipes and sockets too (wchar).",
+            "bytes",
+            NOT_READ,
+        ),
+        _amount(
+            "unattributed_write_bytes",
+            "Of write_bytes what went to pipes, sockets and devices or could not be told network from local.",
+            "bytes",
+            NOT_READ,
         ),
         Column(
             "write_peak_bytes_per_second",
@@ -158,7 +189,7 @@ JOB_MONITOR = raw_table(
         Column(
             "gpu_util_percent",
             "float64",
-            "Mean utilisation of these GPUs.",
+            "Mean utilisation of these GPUs, by whomever.",
             "percent",
             "no GPU in use, or not told",
             minimum=0,
@@ -166,6 +197,12 @@ JOB_MONITOR = raw_table(
             decimals=2,
         ),
         _amount("gpu_memory_bytes", "GPU memory of its processes.", "bytes", "no GPU in use, or not told"),
+        _amount("restarts", "How often Slurm has started the job again.", "restarts", "not told"),
+        _text("account", "Account.", "only the hooks tell"),
+        _text("partition", "Partition.", "only the hooks tell"),
+        _amount("cpus", "CPUs that the job has on this node.", "CPUs", "only the hooks tell"),
+        Column("exit_code", "int64", "Exit status of the job.", "status", HOOKS_ONLY, minimum=0),
+        Column("exit_signal", "int64", "Signal that ended the job; 0: none.", "signal", HOOKS_ONLY, minimum=0),
     ),
     collector="job_monitor",
     subject=("job_id_raw", "node"),

@@ -28,7 +28,7 @@ COLLECTION_LOG = raw_table(
         Column("started_time", "time", "When the run began.", "UTC"),
         Column("outcome", "text", "skipped: there is nothing to collect here, and that is no fault.", allowed=OUTCOMES),
         Column("category", "text", "Kind of the error or reason.", null="success", allowed=CATEGORIES),
-        Column("message", "text", "What happened, for a person.", null="success"),
+        Column("message", "text", "What happened, for a person.", null="success without a remark"),
         Column("rows", "int64", "Rows written to the spool.", "count", minimum=0),
         Column("quarantined", "int64", "Parts of the tool's output that could not be read.", "count", minimum=0),
         Column(

@@ -15,8 +15,8 @@ NOT_ANSWERED = "it did not answer"
 WHOLE_CLUSTER = "(cluster)"
 
 
-def _jobs(name: str, description: str, *, rollup: bool = True) -> Column:
-    return Column(name, "int64", description, "jobs", minimum=0, rollup=rollup)
+def _jobs(name: str, description: str, null: Optional[str] = None) -> Column:
+    return Column(name, "int64", description, "jobs", null, minimum=0, rollup=True)
 
 
 def _amount(
@@ -47,7 +47,8 @@ PARTITION = Column(
 
 SLURM_QUEUE = raw_table(
     "slurm_queue",
-    "The queue of one partition at one moment, from `squeue`; array tasks count one by one.",
+    "The queue of one partition at one moment, from `squeue`; array tasks and components of heterogeneous jobs count "
+    "one by one.",
     (
         PARTITION,
         _jobs("pending_jobs", "Waiting."),
@@ -64,11 +65,16 @@ SLURM_QUEUE = raw_table(
         _amount("users", "Users with a job here."),
         _seconds(
             "wait_mean_seconds",
-            "Mean over the waiting jobs of the time since they became eligible, else were submitted.",
+            "Mean over the waiting jobs of the time since they became eligible, else were submitted; one that is not "
+            "to start before a time to come does not count.",
         ),
         _seconds("wait_median_seconds", "Median of the same."),
         _seconds("wait_max_seconds", "Longest of the same."),
-        _jobs("started_jobs", "Jobs that started since the collector's run before."),
+        _jobs(
+            "started_jobs",
+            "Jobs that started since the collector's run before and are still in the queue.",
+            "there was no run before",
+        ),
         _seconds("started_wait_mean_seconds", "Mean waiting time of the jobs that started since the run before."),
     ),
     collector="slurm",
@@ -106,14 +112,17 @@ SLURM_PARTITION = raw_table(
         ),
         Column("is_default", "bool", "Jobs that name no partition go here."),
         _amount("nodes", "Nodes."),
-        _amount("nodes_allocated", "Nodes with all CPUs allocated."),
-        _amount("nodes_mixed", "Nodes with some CPUs allocated."),
-        _amount("nodes_idle", "Nodes with none allocated and able to work."),
-        _amount("nodes_unavailable", "Nodes that are down, drained, failing, not responding or otherwise out of use."),
-        _amount("cpus", "CPUs.", "CPUs"),
-        _amount("cpus_allocated", "CPUs allocated.", "CPUs"),
-        _amount("cpus_idle", "CPUs free and able to work.", "CPUs"),
-        _amount("cpus_other", "CPUs out of use.", "CPUs"),
+        _amount("nodes_allocated", "Nodes that work and have all CPUs allocated."),
+        _amount("nodes_mixed", "Nodes that work and have some CPUs allocated."),
+        _amount("nodes_idle", "Nodes that work and have none allocated; powered down is no fault."),
+        _amount(
+            "nodes_unavailable",
+            "Nodes that take no job: down, drained or draining, failing, not responding, in maintenance, rebooting.",
+        ),
+        _amount("cpus", "CPUs.", "CPUs", NOT_TOLD),
+        _amount("cpus_allocated", "CPUs allocated.", "CPUs", NOT_TOLD),
+        _amount("cpus_idle", "CPUs free and able to work.", "CPUs", NOT_TOLD),
+        _amount("cpus_other", "CPUs out of use.", "CPUs", NOT_TOLD),
         _seconds("time_limit_seconds", "Longest time limit.", "unlimited, or not told", rollup=False),
     ),
     collector="slurm",
@@ -128,7 +137,7 @@ SLURM_SCHEDULER = raw_table(
     (
         Column("controller", "text", "Host of the controller that answers.", null=NOT_ANSWERED),
         Column("controller_up", "bool", "A controller answered `scontrol ping`."),
-        Column("backups_down", "int64", "Backup controllers that are down.", "controllers", minimum=0, rollup=True),
+        _amount("backups_down", "Backup controllers that are down.", "controllers", "not asked"),
         Column("dbd_up", "bool", "slurmdbd answered.", null="accounting does not go through slurmdbd"),
         _seconds("ping_seconds", "How long `scontrol ping` took.", NOT_ANSWERED, decimals=4),
         _seconds("dbd_ping_seconds", "How long slurmdbd's answer took.", NOT_ANSWERED, decimals=4),
@@ -159,18 +168,31 @@ SLURM_SCHEDULER = raw_table(
 SLURM_JOB = raw_table(
     "slurm_job",
     "One job in the queue. A full picture once an hour and at the collector's start, between them the jobs that "
-    "changed and those that left.",
+    "changed and those that left. Priority and, of a waiting job, expected times change all the time: they do not make "
+    "a job a changed one.",
     (
-        Column("job_id_raw", "text", "Slurm's plain job number; waiting tasks of an array share one row."),
+        Column(
+            "job_id_raw",
+            "text",
+            "Slurm's plain job number; waiting tasks of an array share one row. Where a text that was parsed has it "
+            "only as people write it, that.",
+        ),
         Column(
             "kind",
             "text",
-            "full: part of a full picture; changed: new or changed since the run before; gone: no longer in the queue.",
+            "full: part of a full picture; changed: new or changed since the run before; gone: no longer in the queue, "
+            "with the state that it was last seen in.",
             allowed=("full", "changed", "gone"),
         ),
         _text("job_id", "Job number as people write it: `123`, `123_4`, `123_[5-9%2]`, `123+1`.", None),
         _text("array_job_id", "Number of the array.", "no array"),
-        _amount("tasks", "Jobs that the row stands for: waiting array tasks, else 1.", "jobs", rollup=False),
+        _amount(
+            "tasks",
+            "Jobs that the row stands for: waiting array tasks, else 1.",
+            "jobs",
+            "the list of tasks is cut off, or the job is gone",
+            rollup=False,
+        ),
         _text("user", "User."),
         _text("account", "Account."),
         _text("partition", "Partitions as told: several, joined by `,`, while it waits."),
@@ -191,7 +213,7 @@ SLURM_JOB = raw_table(
         _time("submit_time", "When it was submitted.", "not told"),
         _time("eligible_time", "When it could first start.", "not told, or not yet known"),
         _time("start_time", "When it started; of a waiting job when it is expected to.", "not known"),
-        _time("end_time", "When its time limit ends.", "not known, or no limit"),
+        _time("end_time", "When its time limit ends; of a completing job when it ended.", "not known, or no limit"),
         _seconds("time_limit_seconds", "Time limit.", "unlimited, or not told", rollup=False),
     ),
     collector="slurm",
@@ -205,11 +227,13 @@ SLURM_SHARE = raw_table(
     (
         Column("account", "text", "Account."),
         Column("user", "text", "User; empty for the account itself."),
+        Column("partition", "text", "Partition that the association holds for; empty for all."),
         Column("raw_shares", "int64", "Shares given to it.", "shares", "they are the parent's", minimum=0),
         Column(
             "share_ratio",
             "float64",
-            "Its part of the cluster by its shares.",
+            "Its part by its shares: among its siblings where the fair-tree algorithm is used (the default), else of "
+            "the cluster.",
             "ratio",
             "not told",
             minimum=0,
@@ -219,7 +243,13 @@ SLURM_SHARE = raw_table(
             "raw_usage_seconds", "float64", "Decayed usage, TRES-weighted seconds.", "seconds", "not told", minimum=0
         ),
         Column(
-            "usage_ratio", "float64", "Its part of the effective usage.", "ratio", "not told", minimum=0, decimals=6
+            "usage_ratio",
+            "float64",
+            "Its part of the effective usage, of the same whole as share_ratio.",
+            "ratio",
+            "not told",
+            minimum=0,
+            decimals=6,
         ),
         Column("fairshare", "float64", "Fairshare factor.", "factor", "not told", minimum=0, decimals=6),
         Column(
@@ -234,7 +264,7 @@ SLURM_SHARE = raw_table(
         ),
     ),
     collector="slurm",
-    subject=("account", "user"),
+    subject=("account", "user", "partition"),
     transient=True,
 )
 
@@ -243,7 +273,7 @@ SLURM_PRIORITY = raw_table(
     "What the priority of one waiting job is made of, from `sprio`, every ten minutes.",
     (
         Column("job_id_raw", "text", "Job number."),
-        Column("partition", "text", "Partition that this priority holds for."),
+        Column("partition", "text", "Partition that this priority holds for; empty where sprio does not tell."),
         _text("user", "User."),
         *(
             Column(name, "float64", description, "points", "not told", decimals=4)
@@ -271,7 +301,7 @@ SLURM_RESERVATION = raw_table(
     "One reservation at one moment, from `scontrol show reservation`.",
     (
         Column("reservation", "text", "Name."),
-        Column("state", "text", "ACTIVE or INACTIVE, as told."),
+        _text("state", "ACTIVE or INACTIVE, as told."),
         _time("start_time", "Beginning.", "not told"),
         _time("end_time", "End.", "not told, or unlimited"),
         _text("node_list", "Nodes.", "none"),

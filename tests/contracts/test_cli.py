@@ -26,7 +26,20 @@ ARGUMENTS = {
     "completion": ["bash"],
 }
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
-NOT_RUN = {"import", "up", "start", "demo", "parse", "init", "migrate", "uninstall", "collect", "syscheck"}
+NOT_RUN = {
+    "import",
+    "lab",
+    "up",
+    "start",
+    "demo",
+    "parse",
+    "init",
+    "migrate",
+    "uninstall",
+    "collect",
+    "monitor",
+    "syscheck",
+}
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
 LATER = sorted(name for name, entry in COMMANDS.items() if entry.module == "later_commands")
@@ -118,8 +131,6 @@ def test_a_command_of_a_later_version_says_so_and_exits_with_3(name: str) -> Non
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("monitor", "--once"),
-        ("monitor", "-i", "30"),
         ("jobs", "--user", "jsmith"),
         ("similarity", "--find-similar", "12345"),
         ("similarity", "--export", "viz.json"),

@@ -184,9 +184,15 @@ def test_the_asset_page_shows_columns_checks_and_the_row_count(installation: Ins
     expect(count).to_contain_text(str(stored))
 
     visit(page, f"{asset}?view=checks")
-    for check in ("rows_fulfil_the_contract", "newest_data_is_there", "great_expectations_suite"):
+    checks = (
+        "rows_fulfil_the_contract",
+        "newest_data_is_there",
+        "great_expectations_suite",
+        "no_partitions_left_failed",
+    )
+    for check in checks:
         expect(page.get_by_text(check, exact=True).first).to_be_visible()
-    expect(page.get_by_text("Succeeded")).to_have_count(3)
+    expect(page.get_by_text("Succeeded")).to_have_count(len(checks))
 
 
 def test_the_code_location_is_loaded_without_an_error(installation: Installation, page: Page) -> None:

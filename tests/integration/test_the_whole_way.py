@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from nomade_pipeline.store.spool import decode_line, spool_files, whole_lines
 from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
 
 NOMADE = [sys.executable, "-m", "nomade_pipeline.cli.main"]
+SAMPLED_BY = ("disk", "iostat", "mpstat", "vmstat")
 SAMPLED = ("disk", "iostat", "iostat_cpu", "mpstat", "mpstat_summary", "vmstat")
 
 
@@ -75,9 +77,9 @@ def test_what_the_agent_sampled_before_and_after_kill_9_is_in_the_lake_the_rollu
     ledger = store.rollups.rows(
         "SELECT collector, sum(failed) AS failed FROM ledger WHERE expected > 0 GROUP BY collector"
     )
-    assert {row["collector"]: row["failed"] for row in ledger} == dict.fromkeys(
-        ("disk", "iostat", "mpstat", "vmstat"), 0
-    )
+    # Slurm's collectors report as well where the lab of other tests runs at the same time.
+    failed = {row["collector"]: row["failed"] for row in ledger}
+    assert {name: failed.get(name) for name in SAMPLED_BY} == dict.fromkeys(SAMPLED_BY, 0)
     status = nomade(environment, *options, "status")
     assert status.returncode == 0
     assert "Filesystems:" in status.stdout
@@ -99,7 +101,9 @@ def test_the_demo_shows_this_machine_with_all_checks_passed_and_can_be_repeated(
     for _ in range(2):
         demo = nomade(environment, "--data-dir", str(folder), "demo", "--no-serve")
         assert demo.returncode == 0, demo.stdout + demo.stderr
-        assert "27 checks passed" in demo.stdout
+        passed = re.search(r"(\d+) checks passed", demo.stdout)
+        assert passed is not None
+        assert int(passed.group(1)) >= 2 * len(RAW_TABLES)
         assert "failed" not in demo.stdout
         assert "DEBUG" not in demo.stdout + demo.stderr
         assert "═══ NØMADE Status ═══" in demo.stdout

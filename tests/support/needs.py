@@ -45,10 +45,15 @@ def writable_cgroups() -> bool:
     return os.access("/sys/fs/cgroup/cgroup.procs", os.W_OK)
 
 
+def can_run_the_lab() -> bool:
+    programs = commands("slurmctld", "slurmdbd", "slurmd", "squeue", "munged", "mariadbd", "mkfs.ext4")
+    return os.geteuid() == 0 and programs()
+
+
 COMPONENTS = {
     "sysstat": Component(commands("iostat", "mpstat", "sadf"), "apt-get install sysstat"),
     "procps": Component(commands("vmstat"), "apt-get install procps"),
-    "slurm": Component(commands("slurmctld", "slurmdbd", "slurmd"), "see docs/slurm-lab.md"),
+    "slurm": Component(can_run_the_lab, "as root; `nomade lab up` names the packages, see docs/lab.md"),
     "chromium": Component(any_of("chromium", "chromium-browser", "google-chrome"), "playwright install chromium"),
     "root": Component(lambda: os.geteuid() == 0, "run as root", may_miss_in_ci=True),
     "gpu": Component(commands("nvidia-smi"), "an NVIDIA GPU and its driver", may_miss_in_ci=True),

@@ -82,6 +82,14 @@ def test_a_controller_that_does_not_answer_is_a_failure(tmp_path: Path, commands
     assert [check.text for check in failed] == ["slurmctld does not answer"]
 
 
+def test_commands_of_slurm_without_a_cluster_are_no_failure(tmp_path: Path) -> None:
+    said = "scontrol: fatal: Could not establish a configuration source\n"
+    commands = [*SLURM, Recorded(("scontrol", "show", "config"), stderr=said, returncode=1)]
+    sections = check_system(ReplayProbe(commands, KERNEL), None, installed(tmp_path))
+    assert section(sections, "SLURM")["No cluster is configured"].state == ABSENT
+    assert failures(sections) == []
+
+
 def test_jobs_whose_usage_nobody_gathers_are_a_failure(tmp_path: Path) -> None:
     config = SLURM_CONFIG.replace("jobacct_gather/cgroup", "jobacct_gather/none")
     failed = failures(check_system(ReplayProbe([*SLURM, scontrol(config)], KERNEL), None, installed(tmp_path)))

@@ -54,6 +54,17 @@ def test_whatever_a_collector_raises_becomes_a_report(agents, error, outcome, ca
     assert report.message is not None
 
 
+def test_a_failed_run_keeps_what_it_can_tell_all_the_same_and_stores_it(agents, tmp_path):
+    """That a service does not answer is a fault and a reading."""
+    error = CollectorError("service_down", "no answer", readings=(agents.disk_reading("/told"),))
+    report = run_collector(failing(agents, error), LiveProbe(), None, 1)
+    assert (report.outcome, report.category, report.attempts, report.rows) == ("failed", "service_down", 2, 1)
+    with agents.running(agents.config_in(tmp_path), [failing(agents, error)]):
+        assert agents.until(lambda: agents.spooled(tmp_path))
+    assert {row["path"] for row in agents.spooled(tmp_path)} == {"/told"}
+    assert {row["outcome"] for row in agents.spooled(tmp_path, "collection_log")} == {"failed"}
+
+
 def test_an_unforeseen_error_keeps_its_type_message_and_traceback(agents):
     report = run_collector(failing(agents, KeyError("avgqu-sz")), LiveProbe(), None, 1)
     assert report.message == "KeyError: 'avgqu-sz'"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from support.rows import HOST, T0, at, reading_of, spool
 from nomade_pipeline import clock
 from nomade_pipeline.cli import logs_command
 from nomade_pipeline.cli.logs_command import Tail, readable
-from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables import operations, system
 
 
@@ -62,21 +60,6 @@ def test_parse_of_garbage_exits_with_1_and_prints_no_control_character(collector
     assert ended.status == 1
     assert "\x1b" not in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
-
-
-def test_ingest_takes_every_day_that_the_spool_holds_and_closes_those_that_are_over(empty: Path) -> None:
-    fill_spool(empty, minutes=2)
-    fill_spool(empty, minutes=2, end=T0 + timedelta(days=1))
-    with clock.set_to(T0 + timedelta(days=1, minutes=1)):
-        ended = nomade("ingest", "--json", root=empty)
-        again = nomade("ingest", "--json", root=empty)
-    lines = {(line["date"], line["table"]): line for line in ended.json["tables"]}
-    assert lines["2026-03-05", "disk"]["added"] == 3
-    assert lines["2026-03-06", "disk"]["added"] == 3
-    assert all(line["added"] == 0 for line in again.json["tables"])
-    lake = Store.at(empty).lake
-    assert lake.is_closed(system.DISK, "alpha", T0.date())
-    assert not lake.is_closed(system.DISK, "alpha", T0.date() + timedelta(days=1))
 
 
 def test_ingest_of_one_day_and_table_leaves_the_others_alone(empty: Path) -> None:

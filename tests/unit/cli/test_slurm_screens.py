@@ -203,3 +203,14 @@ def test_efficiency_divides_sums_and_counts_failures(site):
     (whole,) = nomade("efficiency", "--by", "cluster", "--json", root=site).json
     assert whole["jobs"] == 2
     assert "alice" in nomade("efficiency", root=site).stdout
+
+
+@pytest.mark.parametrize(("days", "stuck"), [("0.5", True), ("30", False)])
+def test_a_job_that_waiting_does_not_help_is_shown_as_stuck(tmp_path, monkeypatch, days, stuck):
+    monkeypatch.setenv("NOMADE_ALERTS__QUEUE_STUCK_DAYS", days)
+    long_ago = T0 - timedelta(days=2)
+    held = queued_job(
+        "77", T0, reason="JobHeldAdmin", reason_class="held", submit_time=long_ago, eligible_time=long_ago
+    )
+    fill(tmp_path, *slurm_cycle(T0 - timedelta(minutes=1)), reading_of(SLURM_JOB, T0, held))
+    assert ("Stuck:" in nomade("queue", root=tmp_path).stdout) == stuck

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import date
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from nomade_pipeline.collectors import (
     mountstats,
     mpstat,
     nfs,
+    node_state,
     procfs,
     sadf,
+    slurm_parse,
     vmstat,
 )
 from nomade_pipeline.collectors.base import CollectorError
@@ -52,6 +55,8 @@ def gpu_rows(text):
     return gpu.rows_of(gpu.take_apart(text), {})
 
 
+QUEUE = json.loads(recorded("slurm-22.05/asked/squeue.json"))
+SQUEUE_JSON = json.dumps({**QUEUE, "jobs": QUEUE["jobs"][-2:]})
 CASES = [
     ("iostat JSON", iostat.parse, recorded("iostat/xy-k-json-2-1.json")),
     ("iostat text", iostat.parse, recorded("iostat/x-k-2-2.txt")),
@@ -66,6 +71,15 @@ CASES = [
     ("GPU CSV", gpu_rows, GPU_CSV),
     ("GPU XML", gpu_rows, GPU_XML),
     ("GPU log", gpu_rows, GPU_LOG),
+    *(
+        (f"slurm {name}", slurm_parse.parse, recorded(f"slurm-22.05/asked/{name}")[:6000])
+        for name in ("squeue.txt", "sinfo.txt", "sdiag.txt", "sshare.txt", "sprio.txt", "scontrol-reservation.txt")
+    ),
+    ("squeue as people run it", slurm_parse.parse, recorded("slurm-22.05/running/squeue.txt")),
+    ("squeue JSON", slurm_parse.parse, SQUEUE_JSON),
+    ("scontrol show job", slurm_parse.parse, recorded("slurm-22.05/ended/scontrol-job.txt")[:5000]),
+    ("scontrol show node", node_state.parse, recorded("slurm-22.05/asked/scontrol-node.txt")),
+    ("sinfo JSON", node_state.parse, recorded("slurm-22.05/asked/sinfo.json")),
     ("sacct", job_metrics.parse, recorded("slurm-22.05/ended/sacct-all-fields.txt")[:9000]),
     ("stat", procfs.parse_stat, recorded("proc/stat-before.txt")),
     ("diskstats", procfs.parse_diskstats, recorded("proc/diskstats-before.txt")),

@@ -10,8 +10,9 @@ from support.sacct import ASK, COLUMNS, HEAD, MARK, NOW, Slurm, lines_of, option
 
 from nomade_pipeline.collectors import job_metrics
 from nomade_pipeline.collectors.base import Collected, CollectorError, Skipped
-from nomade_pipeline.collectors.job_metrics import COLLECTOR, JobHistory
+from nomade_pipeline.collectors.job_metrics import JobHistory
 from nomade_pipeline.collectors.sacct_command import ENDED, fresh_delimiter
+from nomade_pipeline.collectors.slurm_collectors import JOBS
 from nomade_pipeline.config.settings import JobMetricsSettings
 from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
@@ -238,7 +239,7 @@ def test_only_the_hosts_of_the_configuration_ask():
 def test_each_agent_has_a_memory_of_its_own_and_a_single_run_has_none():
     probe = Slurm(lines_of((7, "00:00:03")))
     settings = JobMetricsSettings()
-    first, second = COLLECTOR.fresh(), COLLECTOR.fresh()
+    first, second = JOBS.fresh(), JOBS.fresh()
     assert told(first.collect(probe, settings, 60)) == told(second.collect(probe, settings, 60)) == [("7", 3)]
     assert told(first.collect(probe, settings, 60)) == []
     assert told(job_metrics.collect(probe, settings, 60)) == [("7", 3)]

@@ -98,7 +98,7 @@ def test_the_hours_are_booked_for_the_rollups(store):
     fill(store, lines_of((1, "00:00:01"), ago=ON_THE_3RD), days=DAYS[:1])
     booked = store.rollups.booked_hours(JOB_METRICS.name, DAYS[0])
     assert booked == {"alpha": {clock.hour_of(NOW - timedelta(hours=40)): 1}}
-    assert len(store.rollups.hours_to_roll_up(JOB_METRICS.name, DAYS[0])) == 1
+    assert len(store.rollups.hours_to_roll_up(DAYS[0])[JOB_METRICS.name]) == 1
 
 
 def test_a_slurmdbd_that_is_restarted_is_asked_again(store):

@@ -224,7 +224,7 @@ def test_an_hour_published_while_it_is_rolled_up_is_rolled_up_again(store):
     """The hash that is noted is the one read before the lake, not the one of the newer content."""
     fill(store, 1)
     publish_day(store, IOSTAT_CPU, DAY)
-    ((cluster, hour, before),) = store.rollups.hours_to_roll_up("iostat_cpu", DAY)
+    ((cluster, hour, before),) = store.rollups.hours_to_roll_up(DAY)["iostat_cpu"]
     rows = store.lake.read_day(IOSTAT_CPU, cluster, DAY, hour)
     fill(store, 2)
     publish_day(store, IOSTAT_CPU, DAY)

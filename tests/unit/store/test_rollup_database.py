@@ -145,7 +145,7 @@ def test_an_hour_published_again_with_the_same_content_keeps_its_roll_up(tmp_pat
     rollups.record_hours("disk", "c", {hour: ("hash-1", 5)})
     rollups.execute("UPDATE lake_hours SET rolled_up_hash = content_hash")
     rollups.record_hours("disk", "c", {hour: ("hash-1", 5)})
-    assert rollups.hours_to_roll_up("disk", hour.date()) == []
+    assert rollups.hours_to_roll_up(hour.date()) == {}
     rollups.record_hours("disk", "c", {hour: ("hash-2", 6)})
-    assert rollups.hours_to_roll_up("disk", hour.date()) == [("c", hour, "hash-2")]
+    assert rollups.hours_to_roll_up(hour.date()) == {"disk": [("c", hour, "hash-2")]}
     assert rollups.booked_hours("disk", hour.date()) == {"c": {hour: 6}}

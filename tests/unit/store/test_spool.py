@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 
 import orjson
 import pytest
@@ -261,6 +262,15 @@ def test_names_that_are_not_of_the_spool_are_passed_over(tmp_path):
     (tmp_path / "iostat_cpu" / "a-file").write_text("x")
     assert [found.path for found in spool_files(tmp_path)] == [file]
     assert list(spool_files(tmp_path / "nowhere")) == []
+
+
+def test_the_files_of_one_day_are_those_of_its_24_hours(tmp_path):
+    midnight = clock.start_of(T0.date())
+    hours = [midnight + timedelta(hours=hour) for hour in (-1, 0, 23, 24)]
+    spool(tmp_path, *(reading_of(table, hour) for hour in hours for table in (IOSTAT_CPU, DISK)))
+    found = list(spool_files(tmp_path, "disk", T0.date()))
+    assert [(file.table, file.host, file.hour) for file in found] == [("disk", HOST, hour) for hour in hours[1:3]]
+    assert [file.path.name for file in found] == ["2026-03-05T00.agent.ndjson", "2026-03-05T23.agent.ndjson"]
 
 
 def test_a_file_that_retention_deletes_while_it_is_opened_does_not_swallow_the_reading(tmp_path):
