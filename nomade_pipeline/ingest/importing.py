@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -176,7 +177,7 @@ class _Intake:
             parts = read_sacct(self._path, self._columns)
         else:
             parts = read_swf(self._path) if self._kind == SWF else read_parquet(self._path)
-        for part in parts:
+        for part in _one_ahead(parts):
             self._progress(what, part.done)
             yield part
 
@@ -194,6 +195,15 @@ class _Intake:
         for name, count in told.filter(~kept).value_counts().iter_rows():
             self._report.other_clusters[name] += count
         return frame.filter(kept).with_columns(pl.lit(self._wanted or "").alias("cluster"))
+
+
+def _one_ahead(parts: Iterator[Part]) -> Iterator[Part]:
+    """Yield parts while the next one is read by another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, parts, None)
+        while (part := upcoming.result()) is not None:
+            upcoming = pool.submit(next, parts, None)
+            yield part
 
 
 def _quarantine(store: Store, path: Path, refused: Sequence[Refused]) -> None:

@@ -27,6 +27,7 @@ ARGUMENTS = {
 }
 # They start something that stays, ask the network or this machine, or are tried elsewhere at length.
 NOT_RUN = {
+    "hooks",
     "import",
     "hooks",
     "lab",
@@ -138,8 +139,8 @@ def test_a_command_of_a_later_version_says_so_and_exits_with_3(name: str) -> Non
         ("alerts", "--unresolved"),
     ],
 )
-def test_the_options_of_the_reference_are_accepted(arguments: tuple[str, ...]) -> None:
-    assert nomade(*arguments).status == 3
+def test_the_options_of_the_reference_are_accepted(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    assert nomade(*arguments, root=tmp_path / "none").status == 3
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -238,6 +238,11 @@ def test_a_job_cancelled_before_it_started_has_no_start_no_nodes_and_no_efficien
     assert (found["failure_class"], found["cancelled_by_uid"]) == (outcomes.CANCELLED, 1000)
 
 
+def test_a_job_that_never_started_keeps_all_partitions_it_waited_for():
+    found = row(State="CANCELLED by 1000", Start="None", ElapsedRaw="0", NodeList="None assigned", Partition="gpu,cpu")
+    assert found["partition"] == "gpu,cpu"
+
+
 def test_a_job_of_no_length_that_ran_on_a_node_did_start():
     found = row(ElapsedRaw="0", End="2026-03-05T10:01:00")
     assert found["start_time"] == T + timedelta(minutes=1)
@@ -339,6 +344,13 @@ def test_cpu_time_is_the_sum_and_memory_the_largest_over_the_steps():
 def test_cpu_time_of_steps_that_are_not_in_the_output_is_in_that_of_the_allocation():
     assert row(BATCH, TotalCPU="1-00:00:00")["cpu_seconds"] == 86400
     assert row({"TotalCPU": "00:15.054"}, TotalCPU="00:00:15")["cpu_seconds"] == 15.054
+
+
+def test_elapsed_times_cpus_is_no_use_of_the_processors():
+    """CPUTime and CPUTimeRAW are what was held, of a job that slept too."""
+    found = row(CPUTime="04:00:00", CPUTimeRAW="14400")
+    assert (found.get("cpu_seconds"), found.get("cpu_efficiency_ratio")) == (None, None)
+    assert row(CPUTime="04:00:00", TotalCPU="01:00:00")["cpu_efficiency_ratio"] == 0.25
 
 
 def test_the_three_definitions_of_memory_stand_side_by_side():
