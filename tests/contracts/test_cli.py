@@ -29,7 +29,6 @@ ARGUMENTS = {
 NOT_RUN = {
     "hooks",
     "import",
-    "hooks",
     "lab",
     "up",
     "start",
