@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,7 @@ def hooks(lab: Lab, tmp_path: Path) -> Iterator[Hooks]:
         yield made
     finally:
         call("uninstall")
+        shutil.rmtree(run, ignore_errors=True)
     assert conf.read_bytes() == before
     assert not (conf.parent / "prolog.d").exists()
 
@@ -363,6 +365,7 @@ def lab_without_cgroups() -> Iterator[Lab]:
         yield made
     finally:
         must(nomade_lab("down", "--folder", str(made.folder), "--purge"))
+        shutil.rmtree(made.folder, ignore_errors=True)
 
 
 @pytest.mark.timeout(LAB_SECONDS + 120)
