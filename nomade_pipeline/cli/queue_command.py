@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import click
 
@@ -23,9 +23,10 @@ from nomade_pipeline.cli.output import (
     warn,
 )
 from nomade_pipeline.errors import NoData
-from nomade_pipeline.status.queue import queues, stuck_jobs_by_cluster
+from nomade_pipeline.status.findings import KINDS, findings_by_cluster
+from nomade_pipeline.status.queue import queues
 
-MOST_STUCK = 10
+MOST_FINDINGS = 10
 HINT = "`nomade collect --once -C slurm` asks Slurm; `nomade up` or `nomade collect` on the head node keeps asking"
 
 
@@ -38,8 +39,9 @@ def queue_command(invocation: Invocation, partition: str | None, as_json: bool) 
     found = queues(invocation.config, clock.now())
     if not found:
         raise NoData(f"nothing of Slurm has been collected below {invocation.paths.root}", HINT)
-    stuck = stuck_jobs_by_cluster(invocation.config, clock.now())
-    found = [{**queue, "stuck": stuck.get(queue["cluster"], [])} for queue in found]
+    findings = findings_by_cluster(invocation.config, clock.now())
+    nothing: dict[str, Any] = {kind: [] for kind in KINDS}
+    found = [{**queue, "findings": findings.get(queue["cluster"], nothing)} for queue in found]
     if partition is not None:
         found = [_only(queue, partition) for queue in found]
         if not any(queue["partitions"] for queue in found):
@@ -65,15 +67,45 @@ def queue_lines(queue: Mapping[str, Any]) -> list[str]:
     reasons = [row for row in queue["pending"] if row["partition"] != "(cluster)"]
     if reasons:
         lines += ["", heading("Why jobs wait:"), *map(_reason_line, reasons)]
-    if queue["stuck"]:
-        lines += [
-            "",
-            heading("Stuck:"),
-            *(warn(f"  {printable(job['message'])}") for job in queue["stuck"][:MOST_STUCK]),
-        ]
-        left = len(queue["stuck"]) - MOST_STUCK
-        lines += [faint(f"  … {left} more; --json has all")] if left > 0 else []
+    for kind, (title, line) in _FINDINGS.items():
+        lines += _finding_lines(title, [line(each) for each in queue["findings"][kind]])
     return lines
+
+
+def _finding_lines(title: str, findings: list[str]) -> list[str]:
+    if not findings:
+        return []
+    left = len(findings) - MOST_FINDINGS
+    more = [faint(f"  … {left} more; --json has all")] if left > 0 else []
+    return ["", heading(f"{title}:"), *(warn(f"  {printable(line)}") for line in findings[:MOST_FINDINGS]), *more]
+
+
+def _message(finding: Mapping[str, Any]) -> str:
+    return str(finding["message"])
+
+
+def _array_line(array: Mapping[str, Any]) -> str:
+    failed, spread = array["failed_ratio"], array["spread_ratio"]
+    told = [f"{failed:.0%} of {array['ended']} ended tasks failed"] if failed else []
+    told += (
+        [f"run times spread over {spread:.0%} of their median {age_text(array['median_seconds'])}"] if spread else []
+    )
+    return f"{array['array_job_id']} {array['job_name']} of {array['user']}: {', '.join(told)}"
+
+
+def _share_line(share: Mapping[str, Any]) -> str:
+    who = f"account {share['account']}" + (f", user {share['user']}" if share["user"] else "")
+    where = f" in {share['partition']}" if share["partition"] else ""
+    ratio, part = share["usage_per_share_ratio"], share["share_ratio"]
+    return f"{who}{where} has used {ratio:.2f} times its share of {part:.1%}"
+
+
+_FINDINGS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "stuck": ("Stuck", _message),
+    "lost": ("Zombies and runaways", _message),
+    "arrays": ("Sick arrays", _array_line),
+    "shares": ("Shares out of balance", _share_line),
+}
 
 
 def _freshness(queue: Mapping[str, Any]) -> str:
