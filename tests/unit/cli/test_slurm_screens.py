@@ -254,3 +254,18 @@ def test_zombies_sick_arrays_and_unfair_shares_are_shown(tmp_path):
         (queue,) = nomade("queue", "--json", root=tmp_path).json
     assert queue["findings"]["lost"] == [], "what is not told again is over"
     assert queue["findings"]["arrays"][0]["failed_ratio"] == 0.4
+
+
+def test_where_jobs_are_of_several_clusters_the_lines_say_of_which_and_one_can_be_chosen(tmp_path):
+    fill(tmp_path, *slurm_cycle(T0))
+    with clock.set_to(at(0.1)):
+        SpoolWriter(tmp_path / "spool", "second", "head2").append(event_readings(JOB_METRICS, [ended_job("5", T0)]))
+    ingest(tmp_path, minutes=60)
+    for command in (("jobs", "--since", "2d"), ("efficiency",)):
+        both = nomade(*command, root=tmp_path).stdout
+        assert both.startswith("cluster")
+        assert "second" in both
+        one = nomade(*command, "--cluster", CLUSTER, root=tmp_path).stdout
+        assert not one.startswith("cluster")
+        rows = nomade(*command, "--cluster", "second", "--json", root=tmp_path).json
+        assert {row["cluster"] for row in rows} == {"second"}
