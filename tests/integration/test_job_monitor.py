@@ -21,7 +21,7 @@ from support.needs import REPOSITORY
 
 from nomade_pipeline.collectors.job_monitor import JobMonitor
 from nomade_pipeline.collectors.slurm_values import parse_duration, parse_size
-from nomade_pipeline.config.settings import MonitorSettings
+from nomade_pipeline.config.collector_settings import MonitorSettings
 from nomade_pipeline.probes import LiveProbe
 from nomade_pipeline.store.spool import decode_line, spool_files, whole_lines
 
@@ -332,7 +332,7 @@ def test_a_monitor_without_privileges_says_so_and_asks_sstat(lab_without_cgroups
     script = (
         "import json, sys; sys.path.insert(0, sys.argv[1])\n"
         "from nomade_pipeline.collectors.job_monitor import JobMonitor\n"
-        "from nomade_pipeline.config.settings import MonitorSettings\n"
+        "from nomade_pipeline.config.collector_settings import MonitorSettings\n"
         "from nomade_pipeline.probes import LiveProbe\n"
         "seen = JobMonitor().collect(LiveProbe(), MonitorSettings(), 1)\n"
         "print(json.dumps([seen.note, [row for reading in seen.readings for row in reading.rows]], default=str))\n"
