@@ -27,6 +27,7 @@ class Notice:
         since: when its condition began to hold.
         time: when the notice was decided.
         value, summary, details: as of the newest verdict.
+        reason: why a resolved alert is over, with the rule's word for it ("clean-up in progress") where it has one.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Notice:
     value: float | None = None
     summary: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, times as ISO 8601 text."""

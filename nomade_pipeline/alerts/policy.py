@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# From the least to the most severe.
-SEVERITIES = ("info", "warning", "critical")
+from nomade_pipeline.tables.alerts import SEVERITIES as SEVERITIES  # noqa: PLC0414 - offered here too
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
