@@ -84,9 +84,17 @@ class AlertTransaction:
     def __init__(self, connection: sqlalchemy.Connection) -> None:
         self._connection = connection
 
-    def alerts(self) -> list[Row]:
-        """Return the rows of all alerts."""
-        return self._rows("SELECT * FROM alerts")
+    def alerts(self, since: datetime) -> list[Row]:
+        """Return the rows of all alerts that are not over, or about whose end something may be left to do.
+
+        Args:
+            since: of the others those that ended after this are returned.
+        """
+        return self._rows(
+            "SELECT * FROM alerts WHERE state <> 'resolved' OR told_time IS NOT NULL OR flapping_time IS NOT NULL "
+            "OR resolved_time > ?",
+            (clock.to_text(since),),
+        )
 
     def alert(self, key: Key) -> Row | None:
         """Return the row of one alert, None without it."""
@@ -98,26 +106,26 @@ class AlertTransaction:
 
     def next_episode(self) -> int:
         """Return the number of the next episode."""
-        return _next(self._connection, "alerts", "episode")
+        return max(_next(self._connection, table, "episode") for table in ("alerts", "alert_events"))
 
-    def save(self, alerts: Sequence[Row], dropped: Iterable[Key] = ()) -> None:
+    def save(self, alerts: Sequence[Mapping[str, Any]], dropped: Iterable[Key] = ()) -> None:
         """Store alerts, and drop others."""
         _upsert(self._connection, contracts.ALERTS, alerts)
         keys = list(dropped)
         if keys:
             self._connection.exec_driver_sql(f"DELETE FROM alerts WHERE {_BY_KEY}", keys)
 
-    def log(self, events: Sequence[Row]) -> None:
+    def log(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Add events to the history, in their order."""
         first = _next(self._connection, "alert_events", "event_id")
         numbered = [{**event, "event_id": number} for number, event in enumerate(events, start=first)]
         _upsert(self._connection, contracts.ALERT_EVENTS, numbered)
 
-    def post(self, messages: Sequence[Row]) -> None:
+    def post(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Put messages into the outbox; one that is there stays as it is."""
         _insert_new(self._connection, contracts.ALERT_OUTBOX, messages)
 
-    def remember(self, bins: Sequence[Row]) -> None:
+    def remember(self, bins: Sequence[Mapping[str, Any]]) -> None:
         """Store bins of `alert_window`; one of the same time takes another's place."""
         _upsert(self._connection, contracts.ALERT_WINDOW, bins)
 
@@ -173,7 +181,7 @@ class OutboxStore:
                 connection.exec_driver_sql("UPDATE alert_outbox SET next_attempt_time = ? WHERE message_id = ?", leased)
             return found
 
-    def add(self, messages: Sequence[Row]) -> None:
+    def add(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Store messages; one whose identifier is known is left as it is."""
         with self.rollups.engine.begin() as connection:
             _insert_new(connection, contracts.ALERT_OUTBOX, messages)
