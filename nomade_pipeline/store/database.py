@@ -47,6 +47,12 @@ INDEXES = {
     "job_usage_by_hour": "CREATE INDEX job_usage_by_hour ON job_usage (hour)",
     "usage_hourly_by_hour": "CREATE INDEX usage_hourly_by_hour ON usage_hourly (hour)",
     "node_history_by_hour": "CREATE INDEX node_history_by_hour ON node_history (hour)",
+    "alert_events_by_time": "CREATE INDEX alert_events_by_time ON alert_events (time)",
+    "alert_events_by_episode": "CREATE INDEX alert_events_by_episode ON alert_events (episode)",
+    "alerts_by_episode": "CREATE INDEX alerts_by_episode ON alerts (episode)",
+    "alert_outbox_by_time": "CREATE INDEX alert_outbox_by_time ON alert_outbox (created_time)",
+    "alert_outbox_waiting": "CREATE INDEX alert_outbox_waiting ON alert_outbox (next_attempt_time) "
+    "WHERE delivered_time IS NULL AND given_up_time IS NULL",
 }
 
 

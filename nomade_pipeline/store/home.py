@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nomade_pipeline.config.paths import DataPaths
+from nomade_pipeline.store.alerts import AlertStore
 from nomade_pipeline.store.lake import Lake
 from nomade_pipeline.store.quarantine import Quarantine
 from nomade_pipeline.store.rollups import Rollups
@@ -31,6 +32,11 @@ class Store:
     def spool(self) -> Path:
         """The spool's folder."""
         return self.paths.spool
+
+    @property
+    def alerts(self) -> AlertStore:
+        """The alert engine's tables."""
+        return AlertStore(self.rollups)
 
     @classmethod
     def at(cls, root: Path | str) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nomade_pipeline.tables.alerts import ALERT_TABLES
 from nomade_pipeline.tables.contract import CLUSTER, ROLLUP, Column, Table
 from nomade_pipeline.tables.job_rollups import JOB_ROLLUP_TABLES
 from nomade_pipeline.tables.operations import COLLECTION_LOG as RAW_COLLECTION_LOG
@@ -172,4 +173,5 @@ ROLLUP_TABLES: tuple[Table, ...] = (
     LAKE_HOURS,
     INGESTED_FILES,
     *JOB_ROLLUP_TABLES,
+    *ALERT_TABLES,
 )

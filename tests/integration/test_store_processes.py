@@ -349,8 +349,9 @@ def test_a_reader_that_comes_between_the_two_renames_of_a_swap_sees_the_day(tmp_
 
 # Runs a publication in forked processes; each is killed before another of its changes to the file system.
 CRASHER = """
-import os, shutil, signal, sys
+import os, sys
 from pathlib import Path
+from support.crashes import crash_everywhere, die
 # Imported once, before forking; none of them starts threads by being imported.
 import alembic.command, orjson, polars, pyarrow.compute, pyarrow.parquet, sqlalchemy.dialects.sqlite
 
@@ -363,33 +364,11 @@ def die_before(step):
         if event in CHANGES and (event != "open" or isinstance(arguments[2], int) and arguments[2] & os.O_CREAT):
             count += 1
             if count == step:
-                os.kill(os.getpid(), signal.SIGKILL)
+                die()
     sys.addaudithook(hook)
 
-def in_child(action, step=None):
-    pid = os.fork()
-    if pid:
-        return os.waitpid(pid, 0)[1]
-    try:
-        if step is not None:
-            die_before(step)
-        action()
-    except BaseException:
-        import traceback
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-def crash_everywhere(prepare, action, verify):
-    step, status, before = 0, None, Path(sys.argv[1]) / "before"
-    assert in_child(lambda: prepare(before)) == 0
-    while status != 0:
-        step += 1
-        root = shutil.copytree(before, Path(sys.argv[1]) / str(step))
-        status = in_child(lambda: action(root), step)
-        assert status in (0, signal.SIGKILL), (step, status)
-        assert in_child(lambda: verify(root)) == 0, f"after a crash before change {step}"
-    print(step - 1, "crashes")
+def crash(prepare, action, verify):
+    print(crash_everywhere(Path(sys.argv[1]), prepare, action, verify, die_before), "crashes")
 """
 
 CRASHED_SWAP = """
@@ -427,7 +406,7 @@ def verify(root):
     assert rows_of(root) == wanted[-1]
     assert Lake(root).is_closed(IOSTAT_CPU, CLUSTER, DAY)
 
-crash_everywhere(prepare, action, verify)
+crash(prepare, action, verify)
 """
 
 
@@ -475,7 +454,7 @@ def verify(root):
         action(undisturbed)
     assert state(root) == state(undisturbed)
 
-crash_everywhere(prepare, action, verify)
+crash(prepare, action, verify)
 """
 
 

@@ -1,0 +1,112 @@
+"""One tick: what the rules say → what follows → state, history, outbox and memory in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Collection, Mapping, Protocol, Sequence
+
+from nomade_pipeline.alerts.engine import Controls, Decision, State, decide, with_targets
+from nomade_pipeline.alerts.machine import Alert
+from nomade_pipeline.alerts.notice import Message, Notice
+from nomade_pipeline.alerts.policy import Policy
+from nomade_pipeline.alerts.records import alert_of, alert_row, event_rows, message_row, silence_of
+from nomade_pipeline.alerts.verdict import Judgement
+from nomade_pipeline.store.alerts import AlertStore, AlertTransaction
+
+EpisodeKey = tuple[str, str, str, int]
+
+
+class Routing(Protocol):
+    """Where notices go."""
+
+    def held_back(self, alert: Alert, now: datetime) -> str | None:
+        """Return why an alert is not to be told now, None when it may be."""
+
+    def messages(
+        self, notices: Sequence[Notice], now: datetime, told: Mapping[EpisodeKey, Collection[str]]
+    ) -> Sequence[Message]:
+        """Return the messages that tell the notices, given who was told of each episode before."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the rules keep for the next tick.
+
+    Attributes:
+        bins: rows of `alert_window`.
+        forget: by raw table and column, before when bins are not needed any more.
+        offsets: how far spool files were read; ``gone``: those that exist no longer.
+    """
+
+    bins: Sequence[Mapping[str, Any]] = ()
+    forget: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    offsets: Mapping[str, int] = field(default_factory=dict)
+    gone: Sequence[str] = ()
+
+
+NOTHING = Memory()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was decided and stored.
+
+    Attributes:
+        decision: what the engine decided.
+        messages: what stands in the outbox now.
+    """
+
+    decision: Decision
+    messages: tuple[Message, ...]
+
+
+def settle(
+    store: AlertStore,
+    policies: Mapping[str, Policy],
+    judgements: Sequence[Judgement],
+    routing: Routing,
+    now: datetime,
+    memory: Memory = NOTHING,
+) -> Settled:
+    """Decide on judgements and store all that follows, in one transaction.
+
+    Args:
+        store: where the state lives.
+        policies: of all rules, by name.
+        judgements: what the rules say.
+        routing: where notices go.
+        now: the present time.
+        memory: what the rules keep for the next tick.
+    """
+    with store.transaction() as work:
+        state = _state(work, policies, now)
+        controls = Controls(tuple(map(silence_of, work.silences(now))), routing.held_back)
+        decision = decide(policies, state, judgements, controls, now)
+        messages = tuple(routing.messages(decision.notices, now, _told(state)))
+        decision = with_targets(decision, messages)
+        work.save([alert_row(alert) for alert in decision.changed], decision.dropped)
+        work.log(event_rows(decision.events))
+        work.post([message_row(message) for message in messages])
+        _remember(work, memory)
+    return Settled(decision, messages)
+
+
+def _state(work: AlertTransaction, policies: Mapping[str, Policy], now: datetime) -> State:
+    """Return the state: ended alerts are in it for as long as they may count for flapping."""
+    window = max((policy.flap_window_seconds for policy in policies.values()), default=0.0)
+    alerts = map(alert_of, work.alerts(now - timedelta(seconds=window)))
+    return State({alert.key: alert for alert in alerts}, work.next_episode())
+
+
+def _told(state: State) -> dict[EpisodeKey, Collection[str]]:
+    return {
+        (*alert.key, alert.episode): alert.told_targets for alert in state.alerts.values() if alert.episode is not None
+    }
+
+
+def _remember(work: AlertTransaction, memory: Memory) -> None:
+    work.remember(memory.bins)
+    for (table, column), before in memory.forget.items():
+        work.forget_bins(table, column, before)
+    work.note_offsets(memory.offsets, memory.gone)
