@@ -19,6 +19,8 @@ DAY_SECONDS = 86400.0
 class SeriesBatch:
     """Series of any lengths, side by side: row i holds series i, its newest sample in the last column.
 
+    There is at least one column.
+
     Attributes:
         times: end of each sample, seconds since 1970 UTC, ascending; NaN where a row has fewer samples than columns.
         values: the readings in the unit of their column; NaN exactly where ``times`` is. What was not measured is left
@@ -54,10 +56,14 @@ class SeriesBatch:
         last = np.ones(len(codes), bool)
         last[:-1] = (codes[1:] != codes[:-1]) | (times[1:] != times[:-1])
         codes, times, values = codes[last], times[last], values[last]
+        return cls._aligned(codes, times, values, count)
+
+    @classmethod
+    def _aligned(cls, codes: npt.NDArray[np.intp] | Integers, times: Floats, values: Floats, count: int) -> SeriesBatch:
+        """Return the batch of samples that are in order already."""
         lengths = np.bincount(codes, minlength=count)
-        width = int(lengths.max(initial=0))
-        ends = np.cumsum(lengths)
-        columns = np.arange(len(codes)) - ends[codes] + width
+        width = int(lengths.max(initial=1))
+        columns = np.arange(len(codes)) - np.cumsum(lengths)[codes] + width
         shape = (count, width)
         batch = cls(np.full(shape, np.nan), np.full(shape, np.nan))
         batch.times[codes, columns], batch.values[codes, columns] = times, values
@@ -68,18 +74,21 @@ class SeriesBatch:
 
     def newest(self) -> Floats:
         """Return the time of each series' newest sample; NaN where there is none."""
-        return self.times[:, -1] if self.times.shape[1] else np.full(len(self), np.nan)
+        return self.times[:, -1]
+
+    def only(self, kept: Flags) -> SeriesBatch:
+        """Return the samples that a flag each keeps."""
+        rows, columns = np.nonzero(kept & ~np.isnan(self.times))
+        return self._aligned(rows, self.times[rows, columns], self.values[rows, columns], len(self))
 
     def before(self, ends: Floats) -> SeriesBatch:
-        """Return the samples up to a moment each: what was known then.
-
-        Args:
-            ends: seconds since 1970 UTC, one a series.
-        """
-        rows, columns = np.nonzero(self.times <= ends[:, None])
-        return SeriesBatch.from_columns(rows, self.times[rows, columns], self.values[rows, columns], len(self))
+        """Return the samples up to a moment each (seconds since 1970 UTC): what was known then."""
+        return self.only(self.times <= ends[:, None])
 
     def last(self, seconds: float) -> SeriesBatch:
         """Return the samples of the last ``seconds`` before each series' newest one."""
-        rows, columns = np.nonzero(self.times >= self.newest()[:, None] - seconds)
-        return SeriesBatch.from_columns(rows, self.times[rows, columns], self.values[rows, columns], len(self))
+        return self.only(self.times >= self.newest()[:, None] - seconds)
+
+    def rows(self, part: slice) -> SeriesBatch:
+        """Return some of the series."""
+        return SeriesBatch(self.times[part], self.values[part])

@@ -6,18 +6,22 @@ The one entry is `analyse`; what it returns is documented at `Trends`. An accele
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 
+from nomade_pipeline.analysis.breaks import begin_anew
+from nomade_pipeline.analysis.local_fit import POLYNOMIAL, WAVES, Fit, daily_waves, fit
+from nomade_pipeline.analysis.projection import WITHIN_DAYS, crossing, p_value, project
 from nomade_pipeline.analysis.series import DAY_SECONDS, Flags, Floats, Integers, SeriesBatch
 
 # Of a derivative that is called different from zero; two-sided.
 SIGNIFICANT_P = 0.005
 # Projections are made for so many days ahead.
 HORIZON_DAYS = (1.0, 7.0)
-WITHIN_DAYS = 365.0
+# Series are worked on in parts that fit into the processor's cache.
+BLOCK = 256
 
 
 class Trend(IntEnum):
@@ -62,6 +66,7 @@ class Trends:
         jump_time: first sample after it, seconds since 1970 UTC.
         restart_time: first sample of the fit where it began anew within the window (jump, reset, clean-up, gap, change
             of slope); NaN where it did not.
+        fits: what `curve` needs.
     """
 
     time: Floats
@@ -88,6 +93,7 @@ class Trends:
     jump: Floats
     jump_time: Floats
     restart_time: Floats
+    fits: tuple[Fit, ...] = field(repr=False)
 
     def word(self, index: int) -> str:
         """Return the trend word of one series."""
@@ -95,7 +101,9 @@ class Trends:
 
     def curve(self, days: Floats) -> tuple[Floats, Floats, Floats]:
         """Return value, low and high (series x days) at any number of days ahead, for plots."""
-        raise NotImplementedError
+        parts = [project(fit, days) for fit in self.fits]
+        mean, low, high = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return mean, low, high
 
 
 def analyse(
@@ -114,7 +122,90 @@ def analyse(
         limit: what the series must not reach, one for all or one each; NaN or None: no limit.
         falling: the limit is a floor: it is reached from above.
     """
-    raise NotImplementedError
+    limits = np.broadcast_to(np.asarray(np.nan if limit is None else limit, float), (len(series),))
+    window = series.last(window_seconds)
+    parts = [
+        _analyse_block(window.rows(rows), window_seconds, limits[rows], -1.0 if falling else 1.0)
+        for rows in (slice(first, first + BLOCK) for first in range(0, max(len(series), 1), BLOCK))
+    ]
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in Trends.__dataclass_fields__
+        if name != "fits"
+    }
+    return Trends(**arrays, fits=tuple(fit for part in parts for fit in part.fits))
+
+
+def _analyse_block(series: SeriesBatch, window_seconds: float, limit: Floats, sign: float) -> Trends:
+    kept, breaks = begin_anew(series, window_seconds)
+    days = (kept.times - kept.newest()[:, None]) / DAY_SECONDS
+    chosen, acceleration, acceleration_error, acceleration_p = _fit(days, kept.values)
+    value, value_error = chosen.derivative(0)
+    rate, rate_error = chosen.derivative(1)
+    rate_p = p_value(rate, rate_error, chosen.freedom)
+    curved = acceleration_p < SIGNIFICANT_P
+    trend = _trend(rate, rate_p < SIGNIFICANT_P, acceleration, curved)
+    mean, low, high = project(chosen, np.array(HORIZON_DAYS))
+    moves = (trend != Trend.STABLE) & (trend != Trend.UNKNOWN)
+    limit_days, first_days, last_days = (crossing(chosen, limit, sign, bound) for bound in (0.0, 1.0, -1.0))
+    limit_days = np.where(np.isfinite(limit_days) & (moves | (limit_days == 0)), limit_days, np.nan)
+    at_rate = _days_at(rate, limit - value, sign)
+    return Trends(
+        time=kept.newest(),
+        points=np.count_nonzero(~np.isnan(days), axis=1),
+        span_days=-np.nanmin(days, axis=1, initial=0.0),
+        value=value,
+        value_error=value_error,
+        rate=rate,
+        rate_error=rate_error,
+        rate_p=rate_p,
+        acceleration=acceleration,
+        acceleration_error=acceleration_error,
+        acceleration_p=acceleration_p,
+        trend=trend,
+        projected=mean,
+        projected_low=low,
+        projected_high=high,
+        limit_days=limit_days,
+        limit_low_days=first_days,
+        limit_high_days=last_days,
+        limit_if_rate_holds=limit_days > 2 * chosen.span,
+        rate_limit_days=np.where(curved, at_rate, limit_days),
+        acceleration_limit_days=np.where(curved, limit_days, np.nan),
+        jump=breaks.jump,
+        jump_time=breaks.jump_time,
+        restart_time=breaks.restart_time,
+        fits=(chosen,),
+    )
+
+
+def _fit(days: Floats, values: Floats) -> tuple[Fit, Floats, Floats, Floats]:
+    """Return the fit that holds, a parabola where it is significantly one, else a line; and the acceleration."""
+    waves = daily_waves(days, values)
+    terms = np.ones((len(days), POLYNOMIAL + (2 * len(WAVES) if waves.any() else 0)), bool)
+    terms[:, POLYNOMIAL:] = waves[:, None]
+    parabola = fit(days, values, terms)
+    acceleration, error = parabola.derivative(2)
+    p = p_value(acceleration, error, parabola.freedom)
+    terms[:, POLYNOMIAL - 1] = p < SIGNIFICANT_P
+    return fit(days, values, terms), acceleration, error, p
+
+
+def _trend(rate: Floats, moves: Flags, acceleration: Floats, curved: Flags) -> Integers:
+    """Return the codes of `Trend`: acceleration and deceleration are told of growth."""
+    falls = moves & (rate < 0)
+    return np.select(
+        [np.isnan(rate), falls, curved & (acceleration > 0), curved, moves],
+        [Trend.UNKNOWN, Trend.DECLINING, Trend.ACCELERATING, Trend.DECELERATING, Trend.GROWING],
+        Trend.STABLE,
+    ).astype(np.int64)
+
+
+def _days_at(rate: Floats, left: Floats, sign: float) -> Floats:
+    """Return the days in which a rate uses up what is left; NaN beyond `WITHIN_DAYS`, or where it never does."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        days = np.where(sign * left <= 0, 0.0, left / rate)
+    return np.where((days >= 0) & (days <= WITHIN_DAYS), days, np.nan)
 
 
 def accelerates(now: Trends, before: Trends, threshold: Floats | float) -> Flags:
