@@ -19,7 +19,7 @@ SPIKE_DEVIATIONS = 5.0
 GAP_SHARE, GAP_INTERVALS = 0.25, 6.0
 # A change of slope must explain so many times more than chance (F); the supremum over all places under the null stays
 # below 8 in 99 % of cases (Andrews 1993, table 1, two parameters).
-SLOPE_F = 12.0
+SLOPE_F = 20.0
 LEAST_SIDE = 8
 
 
@@ -146,10 +146,9 @@ def slope_change(times: Floats, values: Floats) -> Integers:
     both = np.where(enough, _line_rss(left) + _line_rss(right), np.inf)
     place = np.argmin(both, axis=1)
     rows = np.arange(len(values))
-    fitted, correlation = _two_lines(x, y, known, place)
+    fitted, inflation = _two_lines(x, y, known, place)
     parabola = _parabola_rss(x, y, known)
     floor = count * (1e-9 * np.max(np.abs(y), axis=1)) ** 2 + np.finfo(float).tiny
-    inflation = (1 + correlation) / (1 - correlation)
     f = (parabola - fitted) / 2 / ((fitted + floor) / np.maximum(count - 5, 1)) / inflation
     return np.where(np.isfinite(both[rows, place]) & (f > SLOPE_F), place + 1, -1)
 
@@ -173,8 +172,17 @@ def _two_lines(x: Floats, y: Floats, known: Flags, place: Integers) -> tuple[Flo
         slope = (dx * dy).sum(axis=1, keepdims=True) / np.maximum((dx * dx).sum(axis=1, keepdims=True), 1e-300)
         residuals += dy - slope * dx
     square = (residuals**2).sum(axis=1)
-    lagged = (residuals[:, 1:] * residuals[:, :-1]).sum(axis=1) / np.maximum(square, 1e-300)
-    return square, np.clip(lagged, 0.0, 0.99)
+    return square, _inflation(residuals, square)
+
+
+def _inflation(residuals: Floats, square: Floats) -> Floats:
+    """Return by how much autocorrelation inflates F: the larger one of the AR(1) and the Newey-West factor."""
+    lags = max(1, int(np.sqrt(residuals.shape[1])))
+    lagged = [(residuals[:, lag:] * residuals[:, :-lag]).sum(axis=1) for lag in range(1, lags + 1)]
+    correlation = np.stack(lagged) / np.maximum(square, np.finfo(float).tiny)
+    first = np.clip(correlation[0], 0.0, 0.99)
+    weights = 1 - np.arange(1, lags + 1) / (lags + 1)
+    return np.maximum((1 + first) / (1 - first), 1 + 2 * weights @ correlation)
 
 
 def _parabola_rss(x: Floats, y: Floats, known: Flags) -> Floats:

@@ -10,11 +10,13 @@ import numpy.typing as npt
 from nomade_pipeline.analysis.local_fit import Fit
 from nomade_pipeline.analysis.series import Floats
 
+Rows = npt.NDArray[np.intp]
+
 WITHIN_DAYS = 365.0
 # Two-sided 90 %.
 UPPER_TAIL = 0.95
 # The first crossing is looked for between these days and then narrowed down; a bound is smooth between two of them.
-LOOK_DAYS = np.concatenate([[0.0], np.geomspace(1e-3, WITHIN_DAYS, 47)])
+LOOK_DAYS = np.concatenate([[0.0], np.geomspace(1e-2, WITHIN_DAYS, 23)])
 
 
 def tail(fit: Fit) -> Floats:
@@ -39,40 +41,39 @@ def project(fit: Fit, days: Floats) -> tuple[Floats, Floats, Floats]:
     return mean, mean - width, mean + width
 
 
-def crossing(fit: Fit, limit: Floats, sign: float, deviations: float) -> Floats:
-    """Return the days until a series, or a bound of its 90 % interval, first reaches a limit.
+def crossings(fit: Fit, limit: Floats, sign: float) -> tuple[Floats, Floats, Floats]:
+    """Return the days until each series first reaches a limit, and until the bounds of its 90 % interval do.
 
     Args:
         limit: one a series; NaN for none.
         sign: 1 when the limit is reached from below, -1 from above.
-        deviations: 0 for the series itself, 1 for the bound that is there first, -1 for the one that is there last.
 
     Returns:
-        Days; infinity where it is not reached within `WITHIN_DAYS`; NaN without a limit or a fit.
+        Days of the mean, of the bound that is there first and of the one that is there last; infinity where it is not
+        reached within `WITHIN_DAYS`; NaN without a limit or a fit.
     """
-    factor = deviations * tail(fit)
+    factors = np.array([[0.0], [1.0], [-1.0]]) * tail(fit)
 
-    def excess(days: Floats, rows: npt.NDArray[np.intp]) -> Floats:
+    def excess(days: Floats, rows: Rows, bounds: Rows) -> Floats:
         mean, deviation = fit.take(rows).predict(days, waves=False)
-        return np.asarray(sign * (mean - limit[rows]) + factor[rows] * deviation)
+        return np.asarray(sign * (mean - limit[rows]) + factors[bounds, rows] * deviation)
 
-    everyone = np.arange(len(limit))
-    heights = np.stack([excess(np.full(len(limit), day), everyone) for day in LOOK_DAYS], axis=1)
-    reached, first = (heights >= 0).any(axis=1), np.argmax(heights >= 0, axis=1)
-    days = np.where(reached, LOOK_DAYS[first], np.inf)
-    rows = np.flatnonzero(reached & (first > 0))
-    days[rows] = _narrowed(excess, rows, LOOK_DAYS[first[rows] - 1], LOOK_DAYS[first[rows]])
-    days[np.isnan(limit) | np.isnan(fit.span)] = np.nan
-    return days
+    looks = [fit.predict(np.full(len(limit), day), waves=False) for day in LOOK_DAYS]
+    mean, deviation = (np.stack(each, axis=1) for each in zip(*looks, strict=True))
+    reached = sign * (mean - limit[:, None]) + factors[:, :, None] * deviation >= 0
+    first = np.argmax(reached, axis=2)
+    days = np.where(reached.any(axis=2), LOOK_DAYS[first], np.inf)
+    bounds, rows = np.nonzero(first > 0)
+    if len(rows):
+        after = first[bounds, rows]
+        days[bounds, rows] = _narrowed(excess, LOOK_DAYS[after - 1], LOOK_DAYS[after], rows, bounds)
+    days[:, np.isnan(limit) | np.isnan(fit.span)] = np.nan
+    return days[0], days[1], days[2]
 
 
-def _narrowed(
-    excess: Callable[[Floats, npt.NDArray[np.intp]], Floats], rows: npt.NDArray[np.intp], low: Floats, high: Floats
-) -> Floats:
+def _narrowed(excess: Callable[..., Floats], low: Floats, high: Floats, rows: Rows, bounds: Rows) -> Floats:
     """Return where the excess is zero between two days (Chandrupatla's method)."""
     from scipy.optimize.elementwise import find_root
 
-    if not len(rows):
-        return high
-    found = find_root(excess, (low, high), args=(rows,), tolerances={"xrtol": 1e-12, "xatol": 1e-9})
+    found = find_root(excess, (low, high), args=(rows, bounds), tolerances={"xrtol": 1e-12, "xatol": 1e-9})
     return np.where(found.success, found.x, high)

@@ -12,8 +12,8 @@ from enum import IntEnum
 import numpy as np
 
 from nomade_pipeline.analysis.breaks import begin_anew
-from nomade_pipeline.analysis.local_fit import POLYNOMIAL, WAVES, Fit, daily_waves, fit
-from nomade_pipeline.analysis.projection import WITHIN_DAYS, crossing, p_value, project
+from nomade_pipeline.analysis.local_fit import Fit, fit, products
+from nomade_pipeline.analysis.projection import WITHIN_DAYS, crossings, p_value, project
 from nomade_pipeline.analysis.series import DAY_SECONDS, Flags, Floats, Integers, SeriesBatch
 
 # Of a derivative that is called different from zero; two-sided.
@@ -21,7 +21,7 @@ SIGNIFICANT_P = 0.005
 # Projections are made for so many days ahead.
 HORIZON_DAYS = (1.0, 7.0)
 # Series are worked on in parts that fit into the processor's cache.
-BLOCK = 256
+BLOCK = 512
 
 
 class Trend(IntEnum):
@@ -147,7 +147,7 @@ def _analyse_block(series: SeriesBatch, window_seconds: float, limit: Floats, si
     trend = _trend(rate, rate_p < SIGNIFICANT_P, acceleration, curved)
     mean, low, high = project(chosen, np.array(HORIZON_DAYS))
     moves = (trend != Trend.STABLE) & (trend != Trend.UNKNOWN)
-    limit_days, first_days, last_days = (crossing(chosen, limit, sign, bound) for bound in (0.0, 1.0, -1.0))
+    limit_days, first_days, last_days = crossings(chosen, limit, sign)
     limit_days = np.where(np.isfinite(limit_days) & (moves | (limit_days == 0)), limit_days, np.nan)
     at_rate = _days_at(rate, limit - value, sign)
     return Trends(
@@ -181,14 +181,11 @@ def _analyse_block(series: SeriesBatch, window_seconds: float, limit: Floats, si
 
 def _fit(days: Floats, values: Floats) -> tuple[Fit, Floats, Floats, Floats]:
     """Return the fit that holds, a parabola where it is significantly one, else a line; and the acceleration."""
-    waves = daily_waves(days, values)
-    terms = np.ones((len(days), POLYNOMIAL + (2 * len(WAVES) if waves.any() else 0)), bool)
-    terms[:, POLYNOMIAL:] = waves[:, None]
-    parabola = fit(days, values, terms)
+    sums = products(days, values)
+    parabola = fit(sums, np.ones(len(days), bool))
     acceleration, error = parabola.derivative(2)
     p = p_value(acceleration, error, parabola.freedom)
-    terms[:, POLYNOMIAL - 1] = p < SIGNIFICANT_P
-    return fit(days, values, terms), acceleration, error, p
+    return fit(sums, p < SIGNIFICANT_P), acceleration, error, p
 
 
 def _trend(rate: Floats, moves: Flags, acceleration: Floats, curved: Flags) -> Integers:
