@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial.legendre import legvander
 
 from nomade_pipeline.analysis.series import DAY_SECONDS, Flags, Floats, Integers, SeriesBatch
 
@@ -17,10 +18,12 @@ JUMP_DEVIATIONS = 8.0
 SPIKE_DEVIATIONS = 5.0
 # Samples that miss for a quarter of the window, and for six usual intervals, are a gap.
 GAP_SHARE, GAP_INTERVALS = 0.25, 6.0
-# A change of slope must explain so many times more than chance (F); the supremum over all places under the null stays
-# below 8 in 99 % of cases (Andrews 1993, table 1, two parameters).
-SLOPE_F = 20.0
+# A break must explain so many times more than chance (F). Of noise alone the best of all places reaches 8 in 1 % of cases
+# (Andrews 1993, table 1, two parameters); what is beyond that is for noise that the correction does not see whole.
+BREAK_F = 20.0
 LEAST_SIDE = 8
+# What no parabola describes is fitted over the newer half, so often at most.
+HALVINGS = 3
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,25 @@ def begin_anew(series: SeriesBatch, window_seconds: float) -> tuple[SeriesBatch,
     jump = last_true(jumps(level, deviation))
     start = np.maximum(jump, last_true(gaps(series.times, window_seconds)))
     kept = series.only((columns >= start[:, None]) & ~spikes(level, deviation))
-    turn = slope_change((kept.times - kept.newest()[:, None]) / DAY_SECONDS, kept.values - kept.values[:, -1:])
-    restart = np.where(start >= 0, series.times[rows, start], np.nan)
-    restart = np.where(turn >= 0, kept.times[rows, turn], restart)
     size = np.where(jump > 0, level[rows, jump] - level[rows, jump - 1], np.nan)
     time = np.where(jump > 0, series.times[rows, jump], np.nan)
-    return kept.only(np.arange(kept.times.shape[1]) >= turn[:, None]), Breaks(size, time, restart)
+    for find in (_turns, *[_halves] * HALVINGS):
+        kept = kept.only(np.arange(kept.times.shape[1]) >= find(kept)[:, None])
+    first = np.nanmin(kept.times, axis=1, initial=np.inf)
+    began = np.nanmin(series.times, axis=1, initial=np.inf)
+    return kept, Breaks(size, time, np.where(first > began, first, np.nan))
+
+
+def _turns(series: SeriesBatch) -> Integers:
+    """Return the column at which each series begins anew with another slope; -1 for none."""
+    return slope_change((series.times - series.newest()[:, None]) / DAY_SECONDS, series.values)
+
+
+def _halves(series: SeriesBatch) -> Integers:
+    """Return the middle column of each series that no parabola describes; -1 for the others."""
+    width = series.times.shape[1]
+    count = np.count_nonzero(~np.isnan(series.times), axis=1)
+    return np.where(bends(series.times - series.newest()[:, None], series.values), width - count // 2, -1)
 
 
 def row_quantile(values: Floats, part: float) -> Floats:
@@ -130,27 +146,36 @@ def slope_change(times: Floats, values: Floats) -> Integers:
     """Return the column from which on another straight line holds; -1 where one parabola explains the row as well.
 
     Every place with enough samples on both sides is tried: the residuals of two lines against those of one parabola.
-    F is divided by (1 + r) / (1 - r) with r the autocorrelation of the residuals of the two lines: a random walk has
-    no change of slope, however well lines fit it.
     """
-    count = np.count_nonzero(~np.isnan(values), axis=1)
-    width = values.shape[1]
-    if width < 2 * LEAST_SIDE:
+    x, y, known = _scaled(times, values)
+    if x.shape[1] < 2 * LEAST_SIDE:
         return np.full(len(values), -1)
-    known = ~np.isnan(values)
-    x = np.where(known, times / -np.nanmin(times, axis=1, initial=-1e-9)[:, None], 0.0)
-    y = np.where(known, values, 0.0)
     sums = np.cumsum(np.stack([known, x, x * x, y, x * y, y * y]).astype(float), axis=2)
     left, right = sums[:, :, :-1], sums[:, :, -1:] - sums[:, :, :-1]
     enough = (left[0] >= LEAST_SIDE) & (right[0] >= LEAST_SIDE)
     both = np.where(enough, _line_rss(left) + _line_rss(right), np.inf)
     place = np.argmin(both, axis=1)
-    rows = np.arange(len(values))
-    fitted, inflation = _two_lines(x, y, known, place)
-    parabola = _parabola_rss(x, y, known)
-    floor = count * (1e-9 * np.max(np.abs(y), axis=1)) ** 2 + np.finfo(float).tiny
-    f = (parabola - fitted) / 2 / ((fitted + floor) / np.maximum(count - 5, 1)) / inflation
-    return np.where(np.isfinite(both[rows, place]) & (f > SLOPE_F), place + 1, -1)
+    broken = _two_lines(x, y, known, place)
+    found = enough.any(axis=1) & (_f(_polynomial(x, y, known, 2), broken, y, known, 2, 5) > BREAK_F)
+    return np.where(found, place + 1, -1)
+
+
+def bends(times: Floats, values: Floats) -> Flags:
+    """Return the rows that no parabola describes, because a cubic is better by far."""
+    x, y, known = _scaled(times, values)
+    f = _f(_polynomial(x, y, known, 2), _polynomial(x, y, known, 3), y, known, 1, 4)
+    return (known.sum(axis=1) >= 2 * LEAST_SIDE) & (f > BREAK_F)
+
+
+def _scaled(times: Floats, values: Floats) -> tuple[Floats, Floats, Flags]:
+    """Return time from -1 to 0, values from the newest one, zero where there is none, and where there are any."""
+    known = ~np.isnan(values)
+    span = -np.nanmin(times, axis=1, initial=-1e-9)
+    return (
+        np.where(known, times / span[:, None], 0.0),
+        np.where(known, values - values[:, -1:], 0.0),
+        known,
+    )
 
 
 def _line_rss(sums: Floats) -> Floats:
@@ -161,8 +186,8 @@ def _line_rss(sums: Floats) -> Floats:
         return np.asarray(np.maximum(syy - sxy * sxy / sxx, 0.0))
 
 
-def _two_lines(x: Floats, y: Floats, known: Flags, place: Integers) -> tuple[Floats, Floats]:
-    """Return the residual sum of squares of lines up to and after a column, and the residuals' autocorrelation."""
+def _two_lines(x: Floats, y: Floats, known: Flags, place: Integers) -> Floats:
+    """Return the residuals of lines up to and after a column."""
     residuals = np.zeros(x.shape)
     after = np.arange(x.shape[1])[None, :] > place[:, None]
     for side in (known & after, known & ~after):
@@ -171,23 +196,35 @@ def _two_lines(x: Floats, y: Floats, known: Flags, place: Integers) -> tuple[Flo
         dx, dy = np.where(side, x - mean_x, 0.0), np.where(side, y - mean_y, 0.0)
         slope = (dx * dy).sum(axis=1, keepdims=True) / np.maximum((dx * dx).sum(axis=1, keepdims=True), 1e-300)
         residuals += dy - slope * dx
-    square = (residuals**2).sum(axis=1)
-    return square, _inflation(residuals, square)
+    return residuals
 
 
-def _inflation(residuals: Floats, square: Floats) -> Floats:
-    """Return by how much autocorrelation inflates F: the larger one of the AR(1) and the Newey-West factor."""
-    lags = max(1, int(np.sqrt(residuals.shape[1])))
-    lagged = [(residuals[:, lag:] * residuals[:, :-lag]).sum(axis=1) for lag in range(1, lags + 1)]
-    correlation = np.stack(lagged) / np.maximum(square, np.finfo(float).tiny)
+def _polynomial(x: Floats, y: Floats, known: Flags, degree: int) -> Floats:
+    """Return the residuals of a polynomial; of rows with too few samples, the values themselves."""
+    basis = np.where(known[:, :, None], legvander(2 * x + 1, degree), 0.0)
+    transposed = basis.transpose(0, 2, 1)
+    normal = transposed @ basis
+    few = known.sum(axis=1) <= degree
+    normal[few] = np.eye(degree + 1)
+    coefficients = np.linalg.solve(normal, transposed @ y[:, :, None])
+    coefficients[few] = 0.0
+    return np.asarray(y - (basis @ coefficients)[:, :, 0])
+
+
+def _f(simple: Floats, full: Floats, values: Floats, known: Flags, more: int, used: int) -> Floats:
+    """Return F of the residuals of two models, divided by what autocorrelation inflates it by.
+
+    The inflation is the larger one of the AR(1) and the Newey-West factor of the full model's residuals: a random walk
+    has no breaks, however well broken lines fit it.
+    """
+    square = (full**2).sum(axis=1) + np.finfo(float).tiny
+    lags = max(1, int(np.sqrt(full.shape[1])))
+    lagged = [(full[:, lag:] * full[:, :-lag]).sum(axis=1) for lag in range(1, lags + 1)]
+    correlation = np.stack(lagged) / square
     first = np.clip(correlation[0], 0.0, 0.99)
     weights = 1 - np.arange(1, lags + 1) / (lags + 1)
-    return np.maximum((1 + first) / (1 - first), 1 + 2 * weights @ correlation)
-
-
-def _parabola_rss(x: Floats, y: Floats, known: Flags) -> Floats:
-    basis = np.where(known[:, :, None], np.polynomial.legendre.legvander(2 * x + 1, 2), 0.0)
-    normal = basis.transpose(0, 2, 1) @ basis
-    normal[known.sum(axis=1) < 3] = np.eye(3)
-    coefficients = np.linalg.solve(normal, basis.transpose(0, 2, 1) @ y[:, :, None])
-    return np.asarray(((y - (basis @ coefficients)[:, :, 0]) ** 2).sum(axis=1))
+    inflation = np.maximum((1 + first) / (1 - first), 1 + 2 * weights @ correlation)
+    count = known.sum(axis=1)
+    rounding = count * (1e-9 * np.abs(values).max(axis=1)) ** 2
+    noise = (square + rounding) / np.maximum(count - used, 1)
+    return ((simple**2).sum(axis=1) - square) / more / noise / inflation

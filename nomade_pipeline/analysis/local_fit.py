@@ -25,6 +25,7 @@ from nomade_pipeline.analysis.series import Flags, Floats, Integers
 NOISES = np.array(
     [(0.0, 0.0), (0.6, 0.0)] + [(rho, grain * (1 - rho**2)) for rho in (0.93, 0.9995) for grain in (0.0, 2.0, 20.0)]
 )
+FORGETTING = np.log(np.maximum(NOISES[:, 0], np.finfo(float).tiny))
 # Likelihood takes a random walk for something that returns (the bias of Dickey and Fuller 1979); with this odds the
 # 90 % interval of random walks holds 85 %.
 PRIOR = np.where(NOISES[:, 0] > 0.999, 4.0, 1.0)
@@ -91,7 +92,7 @@ class Fit:
         ahead = self._at(days)
         if not waves:
             ahead[:, POLYNOMIAL:] = 0.0
-        memory = NOISES[:, 0] ** (days / self.interval)[:, None]
+        memory = np.exp(FORGETTING * (days / self.interval)[:, None])
         means = (self.coefficients @ ahead[:, :, None])[:, :, 0] + memory * self.lasting
         new = self.variance * (1 - memory**2 * (1 - self.left) + NOISES[:, 1])
         return self._average(means, new + self._spread(ahead[:, None] - memory[..., None] * self.state))
@@ -198,7 +199,7 @@ def products(days: Floats, values: Floats) -> Products:
     columns = np.concatenate([design(days, span, waves), (values - offset[:, None])[:, None]], axis=1)
     columns = np.where(known[:, None], columns, 0.0)
     steps = np.diff(days, axis=1, prepend=np.nan) / interval[:, None]
-    memory = np.where(np.isnan(steps), 0.0, NOISES[:, :1, None] ** steps).transpose(2, 0, 1)
+    memory = np.exp(FORGETTING[:, None] * np.where(np.isnan(steps), np.inf, steps).T[:, None])
     matrix, volume, state, left = _filtered(columns.transpose(2, 1, 0), memory, known.T)
     return Products(span, interval, counts, waves, matrix, volume, offset, state, left)
 
@@ -217,20 +218,19 @@ def _filtered(columns: Floats, memory: Floats, known: Flags) -> tuple[Floats, Fl
         Products of the whitened columns, volume, filtered state of the columns and variance of that of the noise.
     """
     grain = NOISES[:, 1:]
-    places, terms, count = columns.shape
+    terms, count = columns.shape[1:]
     variance, volume = np.ones((len(NOISES), count)), np.zeros((len(NOISES), count))
-    state, white = np.zeros((terms, *variance.shape)), np.empty((places, terms, *variance.shape))
-    for place, phi in enumerate(memory):
+    state, matrix = np.zeros((terms, *variance.shape)), np.zeros((terms, terms, *variance.shape))
+    for sample, there, phi in zip(columns, known, memory, strict=True):
         variance = 1.0 - phi * phi * (1.0 - variance)
         spread = variance + grain
         state *= phi
-        news = np.subtract(columns[place][:, None], state, out=white[place])
+        news = sample[:, None] - state
         state += news * (variance / spread)
-        news /= np.sqrt(spread)
+        matrix += news[:, None] * (news / spread)
         variance = variance * grain / spread
-        volume += np.where(known[place], np.log(spread), 0.0)
-    matrix = white.transpose(3, 2, 1, 0) @ white.transpose(3, 2, 0, 1)
-    return matrix, volume.T, state.transpose(2, 1, 0), variance.T
+        volume += np.where(there, np.log(spread), 0.0)
+    return matrix.transpose(3, 2, 0, 1), volume.T, state.transpose(2, 1, 0), variance.T
 
 
 def fit(sums: Products, curved: Flags) -> Fit:

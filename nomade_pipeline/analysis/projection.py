@@ -52,6 +52,14 @@ def crossings(fit: Fit, limit: Floats, sign: float) -> tuple[Floats, Floats, Flo
         Days of the mean, of the bound that is there first and of the one that is there last; infinity where it is not
         reached within `WITHIN_DAYS`; NaN without a limit or a fit.
     """
+    known = np.flatnonzero(~np.isnan(limit) & ~np.isnan(fit.span))
+    result = np.full((3, len(limit)), np.nan)
+    if len(known):
+        result[:, known] = _crossings(fit.take(known), limit[known], sign)
+    return result[0], result[1], result[2]
+
+
+def _crossings(fit: Fit, limit: Floats, sign: float) -> Floats:
     factors = np.array([[0.0], [1.0], [-1.0]]) * tail(fit)
 
     def excess(days: Floats, rows: Rows, bounds: Rows) -> Floats:
@@ -67,8 +75,7 @@ def crossings(fit: Fit, limit: Floats, sign: float) -> tuple[Floats, Floats, Flo
     if len(rows):
         after = first[bounds, rows]
         days[bounds, rows] = _narrowed(excess, LOOK_DAYS[after - 1], LOOK_DAYS[after], rows, bounds)
-    days[:, np.isnan(limit) | np.isnan(fit.span)] = np.nan
-    return days[0], days[1], days[2]
+    return days
 
 
 def _narrowed(excess: Callable[..., Floats], low: Floats, high: Floats, rows: Rows, bounds: Rows) -> Floats:

@@ -89,6 +89,6 @@ class SeriesBatch:
         """Return the samples of the last ``seconds`` before each series' newest one."""
         return self.only(self.times >= self.newest()[:, None] - seconds)
 
-    def rows(self, part: slice) -> SeriesBatch:
+    def rows(self, part: slice | npt.NDArray[np.intp]) -> SeriesBatch:
         """Return some of the series."""
         return SeriesBatch(self.times[part], self.values[part])

@@ -22,6 +22,8 @@ SIGNIFICANT_P = 0.005
 HORIZON_DAYS = (1.0, 7.0)
 # Series are worked on in parts that fit into the processor's cache.
 BLOCK = 512
+# Of two successive windows the earlier one ends this part of a window before the later one.
+EARLIER_SHARE = 0.25
 
 
 class Trend(IntEnum):
@@ -124,10 +126,10 @@ def analyse(
     """
     limits = np.broadcast_to(np.asarray(np.nan if limit is None else limit, float), (len(series),))
     window = series.last(window_seconds)
-    parts = [
-        _analyse_block(window.rows(rows), window_seconds, limits[rows], -1.0 if falling else 1.0)
-        for rows in (slice(first, first + BLOCK) for first in range(0, max(len(series), 1), BLOCK))
-    ]
+    sign = -1.0 if falling else 1.0
+
+    blocks = (slice(first, first + BLOCK) for first in range(0, max(len(series), 1), BLOCK))
+    parts = [_analyse_block(window.rows(rows), window_seconds, limits[rows], sign) for rows in blocks]
     arrays = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in Trends.__dataclass_fields__
@@ -205,15 +207,26 @@ def _days_at(rate: Floats, left: Floats, sign: float) -> Floats:
     return np.where((days >= 0) & (days <= WITHIN_DAYS), days, np.nan)
 
 
-def accelerates(now: Trends, before: Trends, threshold: Floats | float) -> Flags:
+def accelerates(series: SeriesBatch, window_seconds: float, now: Trends, threshold: Floats | float) -> Flags:
     """Return which series accelerate beyond a threshold in two successive windows, significantly in both.
 
+    The window before ends a quarter of the window earlier; it is analysed only where the present one accelerates.
+
     Args:
-        now: of the window that ends with the newest sample.
-        before: of the window before: `analyse(series.before(newest - step), ...)` with step a quarter of the window.
-        threshold: units a day squared, above zero.
+        series: what ``now`` was made of, reaching back one and a quarter windows.
+        window_seconds: of ``now``.
+        now: `analyse` of them.
+        threshold: units a day squared; for each series or one for all.
     """
-    found = np.ones(len(now.time), bool)
-    for trends in (now, before):
-        found &= (trends.acceleration >= threshold) & (trends.acceleration_p < SIGNIFICANT_P)
+    thresholds = np.broadcast_to(np.asarray(threshold, float), (len(series),))
+    found = _steep(now, thresholds)
+    rows = np.flatnonzero(found)
+    if len(rows):
+        chosen = series.rows(rows)
+        before = analyse(chosen.before(chosen.newest() - EARLIER_SHARE * window_seconds), window_seconds)
+        found[rows] = _steep(before, thresholds[rows])
     return found
+
+
+def _steep(trends: Trends, threshold: Floats) -> Flags:
+    return (trends.acceleration >= threshold) & (trends.acceleration_p < SIGNIFICANT_P)
