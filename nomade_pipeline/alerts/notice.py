@@ -27,6 +27,8 @@ class Notice:
         since: when its condition began to hold.
         time: when the notice was decided.
         value, summary, details: as of the newest verdict.
+        reason: why a resolved alert is over, with the rule's word for it ("clean-up in progress") where it has one.
+        told: targets that were told of this episode before. A resolved notice goes to them and to nobody else.
     """
 
     kind: str
@@ -41,6 +43,8 @@ class Notice:
     value: float | None = None
     summary: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    told: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, times as ISO 8601 text."""
@@ -50,7 +54,7 @@ class Notice:
     def from_json(cls, values: Mapping[str, Any]) -> Notice:
         """Undo `to_json`."""
         times = {"since": clock.from_text(values["since"]), "time": clock.from_text(values["time"])}
-        return cls(**{**values, **times})
+        return cls(**{**values, **times, "told": tuple(values.get("told", ()))})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import click
 
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import echo_json, good, printable
-from nomade_pipeline.config.keys import keys_of
+from nomade_pipeline.config.keys import keys_of, shown
 from nomade_pipeline.config.load import load_config
 from nomade_pipeline.config.render import describe, sections
 from nomade_pipeline.config.settings import Config
@@ -50,13 +50,13 @@ def check_command(invocation: Invocation, file: Path | None, as_json: bool) -> i
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Return all values by section, nested as in the file."""
+    """Return all values by section, nested as in the file; secrets are hidden."""
     tree: dict[str, Any] = {}
     for path, section in sections(config):
         place = tree
         for name in path:
             place = place.setdefault(name, {})
-        place.update({each.name: getattr(section, each.name) for each, _ in keys_of(section)})
+        place.update({each.name: shown(getattr(section, each.name), about) for each, about in keys_of(section)})
     return tree
 
 
