@@ -28,7 +28,6 @@ class Notice:
         time: when the notice was decided.
         value, summary, details: as of the newest verdict.
         reason: why a resolved alert is over, with the rule's word for it ("clean-up in progress") where it has one.
-        told: targets that were told of this episode before. A resolved notice goes to them and to nobody else.
     """
 
     kind: str
@@ -44,7 +43,6 @@ class Notice:
     summary: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
-    told: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values, times as ISO 8601 text."""
@@ -54,7 +52,7 @@ class Notice:
     def from_json(cls, values: Mapping[str, Any]) -> Notice:
         """Undo `to_json`."""
         times = {"since": clock.from_text(values["since"]), "time": clock.from_text(values["time"])}
-        return cls(**{**values, **times, "told": tuple(values.get("told", ()))})
+        return cls(**{**values, **times})
 
 
 @dataclass(frozen=True)

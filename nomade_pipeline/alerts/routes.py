@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Collection, Iterable, Protocol, Sequence
+from typing import Collection, Iterable, Mapping, Protocol, Sequence
 
 from nomade_pipeline.alerts.calendar import Stretch, Window
 from nomade_pipeline.alerts.notice import Message, Notice
@@ -21,6 +21,10 @@ from nomade_pipeline.alerts.policy import SEVERITIES
 MOST_IN_FULL = 20
 # Data that is no cluster's own, `architecture.md` decision 12.
 NOT_REAL = ("sim-*", "replay-*")
+
+# Rule, cluster, subject and number of an episode.
+EpisodeKey = tuple[str, str, str, int]
+Told = Mapping[EpisodeKey, Collection[str]]
 
 
 class Alert(Protocol):
@@ -132,19 +136,24 @@ class Routes:
             return "no route is for it"
         return None if any(route.window.holds(now) for route in mine) else "no route is open now"
 
+    def messages(self, notices: Sequence[Notice], now: datetime, told: Told) -> list[Message]:
+        """Return what `route` makes of notices."""
+        return route(notices, self, now, told)
 
-def route(notices: Sequence[Notice], routes: Routes, now: datetime) -> list[Message]:
+
+def route(notices: Sequence[Notice], routes: Routes, now: datetime, told: Told) -> list[Message]:
     """Group notices into one message a target; the same notices always give the same messages.
 
     Args:
         notices: what is to be told; none of them is held back.
         routes: where to.
         now: time of the messages.
+        told: targets that were told of an episode before: they and nobody else hear of its end.
     """
     found: dict[str, list[Notice]] = {}
     pretended: dict[str, list[Notice]] = {}
     for notice in sorted(notices, key=_urgency):
-        real, dry = _targets(notice, routes, now)
+        real, dry = _targets(notice, routes, now, told)
         for name in real:
             found.setdefault(name, []).append(notice)
         for name in dry - real:
@@ -155,28 +164,33 @@ def route(notices: Sequence[Notice], routes: Routes, now: datetime) -> list[Mess
     ]
 
 
+def episode_key(notice: Notice) -> EpisodeKey:
+    """Return what tells one episode from another."""
+    return notice.rule, notice.cluster, notice.subject, notice.episode
+
+
 def _urgency(notice: Notice) -> tuple[object, ...]:
     """Order notices: what fires before what has ended, the most severe first, then by name."""
     ended = notice.kind == "resolved"
     return ended, -SEVERITIES.index(notice.severity), notice.rule, notice.cluster, notice.subject, notice.episode
 
 
-def _targets(notice: Notice, routes: Routes, now: datetime) -> tuple[set[str], set[str]]:
+def _targets(notice: Notice, routes: Routes, now: datetime, told: Told) -> tuple[set[str], set[str]]:
     """Return the targets of a notice, and those of its dry run."""
     real: set[str] = set()
     dry: set[str] = set()
     for each in routes.routes:
         if each.concerns(notice):
             pretends = each.dry_run or _like(notice.cluster, NOT_REAL)
-            (dry if pretends else real).update(_names(notice, each, now))
+            (dry if pretends else real).update(_names(notice, each, now, told))
     return real, dry
 
 
-def _names(notice: Notice, way: Route, now: datetime) -> Collection[str]:
+def _names(notice: Notice, way: Route, now: datetime, told: Told) -> Collection[str]:
     """Return the targets of a notice on one of its routes."""
     if notice.kind == "resolved":
         # At any hour: who was told of the alert would else take it for firing.
-        return {*way.targets, *way.escalate_to} & set(notice.told) if way.resolved else ()
+        return {*way.targets, *way.escalate_to} & set(told.get(episode_key(notice), ())) if way.resolved else ()
     if not way.window.holds(now):
         return ()
     return (way.escalate_to or way.targets) if notice.kind == "escalated" else way.targets
@@ -195,6 +209,5 @@ def message_id(target: str, notices: Iterable[Notice], *, dry_run: bool = False)
     """Return the same identifier for the same notices to the same target: 32 hexadecimal digits."""
     parts = [target, str(dry_run)]
     for notice in notices:
-        about = (notice.rule, notice.cluster, notice.subject, str(notice.episode))
-        parts += [*about, notice.kind, notice.time.isoformat()]
+        parts += [*map(str, episode_key(notice)), notice.kind, notice.time.isoformat()]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:32]
