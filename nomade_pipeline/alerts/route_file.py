@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nomade_pipeline.alerts.calendar import DAY_MINUTES, DAYS, Stretch, Window
@@ -15,11 +15,9 @@ from nomade_pipeline.alerts.delivery.targets import configured, target_of
 from nomade_pipeline.alerts.fields import Fields, nearest
 from nomade_pipeline.alerts.policy import SEVERITIES
 from nomade_pipeline.alerts.routes import Mute, Route, Routes, Scope
+from nomade_pipeline.config.entries import Entry, alerts_file, read_entries
 from nomade_pipeline.config.load import ConfigError
 from nomade_pipeline.config.settings import Config
-
-if TYPE_CHECKING:
-    from nomade_pipeline.config.entries import Entry
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24:00))")
 
@@ -35,6 +33,16 @@ class Outlets:
 
     targets: Mapping[str, Sender]
     routes: Routes
+
+
+def load_outlets(config: Config) -> Outlets:
+    """Return where the alerts of an installation go; see `outlets`.
+
+    Raises:
+        ConfigError: alerts.toml cannot be used.
+    """
+    path = alerts_file(config)
+    return outlets(config, () if path is None else read_entries(path), path or Path())
 
 
 def outlets(config: Config, entries: Sequence[Entry], path: Path) -> Outlets:

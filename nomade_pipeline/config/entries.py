@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 from nomade_pipeline.config.load import ConfigError
+from nomade_pipeline.config.settings import Config
 from nomade_pipeline.config.toml import TomlError, read_toml
 
 _HEADER = re.compile(r"\s*\[\[\s*([A-Za-z0-9_-]+)\s*\]\]\s*(?:#.*)?$")
@@ -29,6 +31,23 @@ class Entry:
     values: Mapping[str, Any]
     line: int
     key_lines: Mapping[str, int] = field(default_factory=dict)
+
+
+FILE_NAME = "alerts.toml"
+
+
+def alerts_file(config: Config) -> Optional[Path]:
+    """Return the file that holds the entries: the one that is named, else the one beside nomade.toml; None without.
+
+    Raises:
+        ConfigError: the file that is named does not exist.
+    """
+    named = config.alerts.rules_file
+    if named:
+        if not os.path.isfile(named):
+            raise ConfigError((f"{named}: no such file (named by [alerts] rules_file)",))
+        return Path(named)
+    return None if config.source is None else config.source.absolute().with_name(FILE_NAME)
 
 
 def read_entries(path: Path) -> List[Entry]:

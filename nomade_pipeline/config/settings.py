@@ -307,6 +307,12 @@ _MAIL_TEST = f"{_TARGETS_TEST}::test_the_mail_server_can_have_another_port_tls_a
 class AlertsSettings:
     """`[alerts]`: where alerts go and from which value on."""
 
+    rules_file: str = key(
+        "",
+        "File with rules, targets, routes and mutes. Empty: `alerts.toml` beside this file.",
+        form="path",
+        test=f"{_TARGETS_TEST}::test_the_file_beside_nomade_toml_or_the_one_that_is_named_is_read",
+    )
     email_enabled: bool = key(False, "Alerts are sent by e-mail: a target `email`.", test=_REFERENCE_TEST)
     email_to: Tuple[str, ...] = mail_keys.recipients(test=_REFERENCE_TEST)
     email_from: str = mail_keys.sender(test=_REFERENCE_TEST)

@@ -209,7 +209,8 @@ def _suggestion(path: KeyPath, siblings: List[str]) -> str:
     elsewhere = [each for each in all_paths() if each[-1] == path[-1]]
     if elsewhere:
         return f"; it belongs in [{'.'.join(elsewhere[0][:-1])}]"
-    names = {each[-1]: each for each in all_paths()}
+    # Of sections that share a key the first.
+    names = {each[-1]: each for each in reversed(list(all_paths()))}
     closest = _closest(path[-1], list(names))
     if closest:
         return f"; did you mean {closest} in [{'.'.join(names[closest][:-1])}]?"

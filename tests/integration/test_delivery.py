@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from support.needs import REPOSITORY
 from support.notices import message_of, notice_of, series
 from support.servers import PASSWORD, USER, dripping_server, free_port, mail_server, make_certificate, web_server
 
@@ -281,6 +282,21 @@ def test_a_webhook_is_signed_as_standard_webhooks_say(secrets):
     assert (content["severity"], content["all_clear"], content["version"]) == ("warning", False, 1)
 
 
+def test_the_receiver_in_the_manual_tells_a_genuine_post_from_a_forged_one(secrets):
+    page = (REPOSITORY / "docs" / "alert-delivery.md").read_text(encoding="utf-8")
+    receiver = {}
+    exec(page.split("```python\n")[1].split("```")[0], receiver)
+    with web_server() as web:
+        WebhookTarget("hook", Secret(web.url), secrets(WEBHOOK_KEY)).send(message_of(), SECONDS)
+    _, _, headers, body = web.asked[0]
+    is_genuine = receiver["is_genuine"]
+    assert is_genuine(headers, body, f"whsec_{WEBHOOK_KEY}")
+    assert not is_genuine(headers, body + b" ", WEBHOOK_KEY)
+    assert not is_genuine({**headers, "webhook-id": "other"}, body, WEBHOOK_KEY)
+    assert not is_genuine(headers, body, base64.b64encode(b"x" * 32).decode())
+    assert not is_genuine({**headers, "webhook-timestamp": str(int(time.time()) - 900)}, body, WEBHOOK_KEY)
+
+
 def test_an_unsigned_webhook_has_no_signature_and_a_key_that_is_no_base64_is_told(secrets):
     with web_server() as web:
         WebhookTarget("hook", Secret(web.url)).send(message_of(), SECONDS)
@@ -312,11 +328,11 @@ def test_apprise_delivers_to_a_service_and_its_failure_is_told_without_the_addre
 
 
 def test_a_file_gets_a_line_a_message(tmp_path):
-    target = FileTarget("log", str(tmp_path / "alerts.ndjson"))
+    target = FileTarget("log", str(tmp_path / "logs" / "alerts.ndjson"))
     target.send(message_of(notice_of(subject="a\nb")), SECONDS)
     target.send(message_of(message_id="2"), SECONDS)
-    lines = (tmp_path / "alerts.ndjson").read_text().splitlines()
+    lines = (tmp_path / "logs" / "alerts.ndjson").read_text().splitlines()
     assert [json.loads(line)["message_id"] for line in lines] == ["0123abcd", "2"]
-    assert (tmp_path / "alerts.ndjson").stat().st_mode & 0o777 == 0o640
-    assert "cannot be written" in str(failure(FileTarget("log", str(tmp_path / "none" / "x"))))
+    assert (tmp_path / "logs" / "alerts.ndjson").stat().st_mode & 0o777 == 0o640
+    assert "cannot be written" in str(failure(FileTarget("log", str(tmp_path / "none" / "none" / "x"))))
     assert "No space left on device" in str(failure(FileTarget("log", "/dev/full")))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from nomade_pipeline.alerts.delivery.webhook import payload_of
@@ -12,7 +14,7 @@ from nomade_pipeline.alerts.notice import Message
 from nomade_pipeline.transport.deadline import within
 from nomade_pipeline.transport.failure import DeliveryError
 
-_MODE = 0o640
+_MODE, _FOLDER_MODE = 0o640, 0o755
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class FileTarget:
 
     Attributes:
         name: the target's.
-        path: the file; its folder must exist.
+        path: the file; its folder is made within one that exists.
     """
 
     name: str
@@ -37,6 +39,8 @@ class FileTarget:
 def _append(path: str, line: bytes) -> None:
     """Append a line in one write; one that is cut off is reported, as it is no use to a reader."""
     try:
+        with contextlib.suppress(FileExistsError):
+            Path(path).parent.mkdir(_FOLDER_MODE)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
         try:
             written = os.write(descriptor, line)
