@@ -260,7 +260,9 @@ def fit(sums: Products, curved: Flags) -> Fit:
     square = np.maximum(total - (target * coefficients).sum(axis=2), ROUNDING * total)
     least = (np.finfo(float).eps * sums.offset) ** 2 + np.finfo(float).tiny
     variance = np.maximum(square / freedom[:, None], least[:, None])
-    likelihood = np.log(PRIOR) - 0.5 * (freedom[:, None] * np.log(variance) + sums.volume + np.linalg.slogdet(normal)[1])
+    likelihood = np.log(PRIOR) - 0.5 * (
+        freedom[:, None] * np.log(variance) + sums.volume + np.linalg.slogdet(normal)[1]
+    )
     weights = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
     lasting = sums.state[..., -1] - (coefficients * sums.state[..., :-1]).sum(axis=2)
     coefficients[:, :, 0] += sums.offset[:, None]

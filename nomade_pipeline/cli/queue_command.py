@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 import click
 
@@ -23,7 +23,7 @@ from nomade_pipeline.cli.output import (
     warn,
 )
 from nomade_pipeline.errors import NoData
-from nomade_pipeline.status.findings import KINDS, findings_by_cluster
+from nomade_pipeline.status.findings import KINDS, findings_by_cluster, in_words
 from nomade_pipeline.status.queue import queues
 
 MOST_FINDINGS = 10
@@ -67,8 +67,8 @@ def queue_lines(queue: Mapping[str, Any]) -> list[str]:
     reasons = [row for row in queue["pending"] if row["partition"] != "(cluster)"]
     if reasons:
         lines += ["", heading("Why jobs wait:"), *map(_reason_line, reasons)]
-    for kind, (title, line) in _FINDINGS.items():
-        lines += _finding_lines(title, [line(each) for each in queue["findings"][kind]])
+    for kind, title in _TITLES.items():
+        lines += _finding_lines(title, [in_words(each) for each in queue["findings"][kind]])
     return lines
 
 
@@ -80,31 +80,11 @@ def _finding_lines(title: str, findings: list[str]) -> list[str]:
     return ["", heading(f"{title}:"), *(warn(f"  {printable(line)}") for line in findings[:MOST_FINDINGS]), *more]
 
 
-def _message(finding: Mapping[str, Any]) -> str:
-    return str(finding["message"])
-
-
-def _array_line(array: Mapping[str, Any]) -> str:
-    failed, spread = array["failed_ratio"], array["spread_ratio"]
-    told = [f"{failed:.0%} of {array['ended']} ended tasks failed"] if failed else []
-    told += (
-        [f"run times spread over {spread:.0%} of their median {age_text(array['median_seconds'])}"] if spread else []
-    )
-    return f"{array['array_job_id']} {array['job_name']} of {array['user']}: {', '.join(told)}"
-
-
-def _share_line(share: Mapping[str, Any]) -> str:
-    who = f"account {share['account']}" + (f", user {share['user']}" if share["user"] else "")
-    where = f" in {share['partition']}" if share["partition"] else ""
-    ratio, part = share["usage_per_share_ratio"], share["share_ratio"]
-    return f"{who}{where} has used {ratio:.2f} times its share of {part:.1%}"
-
-
-_FINDINGS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
-    "stuck": ("Stuck", _message),
-    "lost": ("Zombies and runaways", _message),
-    "arrays": ("Sick arrays", _array_line),
-    "shares": ("Shares out of balance", _share_line),
+_TITLES = {
+    "stuck": "Stuck",
+    "lost": "Zombies and runaways",
+    "arrays": "Sick arrays",
+    "shares": "Shares out of balance",
 }
 
 

@@ -98,3 +98,24 @@ def _shares(config: Config, database: Database) -> Found:
         cluster: [asdict(share) for share in share_imbalances(snapshot.rows)]
         for cluster, snapshot in newest_by_cluster(config, database, SLURM_SHARE).items()
     }
+
+
+def in_words(finding: Mapping[str, Any]) -> str:
+    """Return one finding, of whatever kind, as a sentence."""
+    if "message" in finding:
+        return str(finding["message"])
+    return _array_in_words(finding) if "array_job_id" in finding else _share_in_words(finding)
+
+
+def _array_in_words(array: Mapping[str, Any]) -> str:
+    failed, spread = array["failed_ratio"], array["spread_ratio"]
+    told = [f"{failed:.0%} of {array['ended']} ended tasks failed"] if failed else []
+    if spread:
+        told.append(f"run times spread over {spread:.0%} of their median of {array['median_seconds'] / 60:.1f} min")
+    return f"array {array['array_job_id']} {array['job_name']} of {array['user']}: {', '.join(told)}"
+
+
+def _share_in_words(share: Mapping[str, Any]) -> str:
+    who = f"account {share['account']}" + (f", user {share['user']}" if share["user"] else "")
+    where = f" in {share['partition']}" if share["partition"] else ""
+    return f"{who}{where} has used {share['usage_per_share_ratio']:.2f} times its share of {share['share_ratio']:.1%}"

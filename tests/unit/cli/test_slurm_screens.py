@@ -248,7 +248,7 @@ def test_zombies_sick_arrays_and_unfair_shares_are_shown(tmp_path):
     )
     shown = nomade("queue", root=tmp_path).stdout
     assert "Zombies and runaways:\n  2 processes live\n  job 65 runs for the accounting" in shown
-    assert "Sick arrays:\n  900 simulate of alice: 40% of 5 ended tasks failed" in shown
+    assert "Sick arrays:\n  array 900 simulate of alice: 40% of 5 ended tasks failed" in shown
     assert "Shares out of balance:\n  account physics has used 3.00 times its share of 25.0%" in shown
     with clock.set_to(at(30)):
         (queue,) = nomade("queue", "--json", root=tmp_path).json
