@@ -42,8 +42,8 @@ def die_before(step):
 def tick(root, minute, **levels):
     store = AlertStore(Rollups(root / "db"))
     read = store.offsets().get("file", 0)
-    bin = {"table_name": "t", "column_name": "c", "cluster": CLUSTER, "subject": "", "bin_time": clock.to_text(at(minute)),
-           "value": read + 1.0}
+    bin = {"table_name": "t", "column_name": "c", "cluster": CLUSTER, "subject": "", "value": read + 1.0}
+    bin["bin_time"] = clock.to_text(at(minute))
     verdicts = [verdict(level, at(minute), subject=subject) for subject, level in levels.items()]
     memory = Memory([bin], {("t", "c"): at(-1)}, {"file": read + 1})
     settle(store, POLICIES, [judged(*verdicts)], Plain("desk", "mail"), at(minute), memory)

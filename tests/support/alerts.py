@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Collection, Mapping, Sequence
 
 from support.rows import CLUSTER, at
@@ -14,6 +15,8 @@ from nomade_pipeline.alerts.machine import Alert
 from nomade_pipeline.alerts.notice import Message, Notice
 from nomade_pipeline.alerts.policy import Policy
 from nomade_pipeline.alerts.verdict import Judgement, Verdict
+from nomade_pipeline.store.database import migrate
+from nomade_pipeline.store.home import Store
 
 RULE, SUBJECT = "disk_full", "h:/data"
 
@@ -96,3 +99,10 @@ class Plain:
         return [
             Message(f"{target} {clock.to_text(now)} {names}", target, now, tuple(notices)) for target in self.targets
         ]
+
+
+def migrated(folder: Path) -> Path:
+    """Return an empty database of the newest version below a folder."""
+    path = Store.at(folder).paths.database
+    migrate(path)
+    return path
