@@ -10,6 +10,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import ClassVar
 
+from nomade_pipeline import clock
 from nomade_pipeline.alerts.delivery import wording
 from nomade_pipeline.alerts.delivery.page import page
 from nomade_pipeline.alerts.delivery.plot import draw
@@ -17,7 +18,8 @@ from nomade_pipeline.alerts.notice import Message, Notice
 from nomade_pipeline.alerts.routes import MOST_IN_FULL
 from nomade_pipeline.transport.smtp import MailServer, send_mail
 
-_MOST_PICTURES = 5
+_MOST_PICTURES = 3
+_LEAST_SECONDS = 1.0
 # Each alert adds some 70 characters to a header, which must not grow without bound.
 _MOST_THREADS = MOST_IN_FULL
 
@@ -41,7 +43,11 @@ class EmailTarget:
 
     def send(self, message: Message, seconds: float) -> None:
         """See `Sender`."""
-        send_mail(self.server, self.sender, self.recipients, bytes(self.compose(message)), seconds)
+        began = clock.monotonic()
+        mail = bytes(self.compose(message))
+        # Pictures take their time, and a delivery that has not begun cannot succeed.
+        left = max(_LEAST_SECONDS, seconds - (clock.monotonic() - began))
+        send_mail(self.server, self.sender, self.recipients, mail, left)
 
     def compose(self, message: Message) -> EmailMessage:
         """Return the mail; no text of an alert can add a header or a recipient."""
