@@ -27,7 +27,7 @@ from nomade_pipeline.transport.smtp import MailServer
 FROM, TO = "nomade@example.org", ("admins@example.org", "oncall@example.org")
 WEBHOOK_KEY = base64.b64encode(b"k" * 32).decode()
 # Longer than any server here needs, short enough to wait for.
-SECONDS, SHORT = 20.0, 0.7
+SECONDS, SHORT = 20.0, 0.4
 
 
 @pytest.fixture(scope="module")
