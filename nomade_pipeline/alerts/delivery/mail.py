@@ -20,6 +20,8 @@ from nomade_pipeline.transport.smtp import MailServer, send_mail
 
 _MOST_PICTURES = 3
 _LEAST_SECONDS = 1.0
+# Not every relay takes bytes beyond ASCII.
+_POLICY = SMTP.clone(cte_type="7bit")
 # Each alert adds some 70 characters to a header, which must not grow without bound.
 _MOST_THREADS = MOST_IN_FULL
 
@@ -51,8 +53,9 @@ class EmailTarget:
 
     def compose(self, message: Message) -> EmailMessage:
         """Return the mail; no text of an alert can add a header or a recipient."""
-        mail = EmailMessage(policy=SMTP)
-        mail["Subject"] = wording.subject(message)
+        mail = EmailMessage(policy=_POLICY)
+        # An encoded word would be decoded when it is set, and what it hides (a line break and a header) be sent.
+        mail["Subject"] = wording.subject(message).replace("=?", "= ?")
         mail["From"] = Address("nomade", addr_spec=self.sender)
         mail["To"] = tuple(Address(addr_spec=each) for each in self.recipients)
         mail["Date"] = format_datetime(message.created_time)

@@ -30,10 +30,9 @@ _TOLD_ELSEWHERE = ("series", "unit")
 
 
 def subject(message: Message) -> str:
-    """Return one line for the whole message, most severe alert first."""
-    first, others = message.notices[0], len(message.notices) - 1
-    more = f" and {others} more" if others else ""
-    return one_line(f"[nomade] {headline(first)}{more}", _LONGEST_SUBJECT)
+    """Return one line for the whole message: of several alerts how many, and the most severe."""
+    several = f"{counts(message)}; first " if len(message.notices) > 1 else ""
+    return one_line(f"[nomade] {several}{headline(message.notices[0])}", _LONGEST_SUBJECT)
 
 
 def headline(notice: Notice) -> str:
