@@ -7,13 +7,13 @@ a crash a counter may stand higher than was told, never lower.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from pathlib import Path
 from typing import Dict, Optional
 
 from nomade_pipeline.collectors.base import Collector
 from nomade_pipeline.probes import Probe
+from nomade_pipeline.store.replace import replace_text
 
 
 def recall(collector: Collector, path: Path, probe: Probe) -> Optional[str]:
@@ -67,20 +67,7 @@ class Keeper:
         problem = None
         for path, text in waiting.items():
             try:
-                _replace(path, text)
+                replace_text(path, text)
             except OSError as error:
                 problem = f"cannot write {path}: {error.strerror}"
         return problem
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace a file as a whole.
-
-    Raises:
-        OSError: it could not be written; the old one stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(beside, path)  # noqa: PTH105 - one system call, no second path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Callable, Mapping, Optional, Sequence
@@ -94,6 +95,8 @@ class _Session:
         self.lock = AgentLock(config.paths.agent_lock(config.general.host, writer))
         self.locked = False
         self.door: Optional[HealthDoor] = None
+        self.probe = probe
+        self.switch: Optional[threading.Thread] = None
         self.agent = agent(config, collectors, probe, self.journal)
 
     def run(self) -> int:
@@ -116,6 +119,7 @@ class _Session:
             collectors=self.agent.running,
         )
         self.agent.start()
+        self._watch_the_pipeline()
         began = clock.monotonic()
         while STOP not in (request := self.requests.wait(LOOK_SECONDS)):
             if not self._look(RELOAD in request):
@@ -167,7 +171,17 @@ class _Session:
                 self.journal.error("the agent ends: it cannot have the spool for itself", problem=str(error))
                 return False
         self.agent.mind()
+        self._watch_the_pipeline()
         return True
+
+    def _watch_the_pipeline(self) -> None:
+        """Let the dead-man's switch run where it is wanted; elsewhere its modules are not even imported."""
+        is_running = self.switch is not None and self.switch.is_alive()
+        if is_running or not self.config.deadman.enabled or self.writer != WRITER:
+            return
+        from nomade_pipeline.agent.deadman import start
+
+        self.switch = start(lambda: self.config, self.probe, self.journal)
 
     def _change_to(self, config: Config) -> None:
         """Take over a new configuration; a new data folder or host only with the lock that belongs to it."""

@@ -9,7 +9,7 @@ import click
 
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import echo_json, good, printable
-from nomade_pipeline.config.keys import keys_of
+from nomade_pipeline.config.keys import keys_of, shown
 from nomade_pipeline.config.load import load_config
 from nomade_pipeline.config.render import describe, sections
 from nomade_pipeline.config.settings import Config
@@ -40,8 +40,11 @@ def config_command(context: click.Context, as_json: bool) -> int:
 @json_option
 @pass_invocation
 def check_command(invocation: Invocation, file: Path | None, as_json: bool) -> int:
-    """Check FILE, or the file that would be read; all its faults are named, and the exit code is then 2."""
+    """Check FILE, or the file that would be read, and its alerts.toml; faults are named, the exit code is then 2."""
+    from nomade_pipeline.alerts.route_file import load_outlets
+
     config = load_config(file or invocation.config_path, invocation.environment)
+    load_outlets(config)
     if as_json:
         echo_json({"source": _source(config), "valid": True})
     else:
@@ -50,13 +53,13 @@ def check_command(invocation: Invocation, file: Path | None, as_json: bool) -> i
 
 
 def settings(config: Config) -> dict[str, Any]:
-    """Return all values by section, nested as in the file."""
+    """Return all values by section, nested as in the file; secrets are hidden."""
     tree: dict[str, Any] = {}
     for path, section in sections(config):
         place = tree
         for name in path:
             place = place.setdefault(name, {})
-        place.update({each.name: getattr(section, each.name) for each, _ in keys_of(section)})
+        place.update({each.name: shown(getattr(section, each.name), about) for each, about in keys_of(section)})
     return tree
 
 

@@ -6,6 +6,10 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, Iterator, Optional, Tuple
 
 NOW = "now"
+HIDDEN = "***"
+
+# Parts of a mail address: RFC 5322's atoms, and names of hosts.
+_ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 
 # Forms of a text: a regular expression for the whole of it, and what to write, in words.
 FORMS = {
@@ -16,6 +20,16 @@ FORMS = {
     ),
     "path": (r"/.*", "write an absolute path"),
     "folder": (r"/.*|~|~/.*", "write an absolute path, or one that begins with ~/"),
+    "address": (
+        rf"{_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})*",
+        "write an address such as admins@example.org",
+    ),
+    "server": (
+        r"[A-Za-z0-9:]([A-Za-z0-9.:_-]*[A-Za-z0-9])?",
+        "write the name of a server; its port has a key of its own",
+    ),
+    "url": (r"https?://[\x21-\x3f\x41-\x7e]+", "write an address that begins with https:// or http://, without @"),
+    "variable": (r"[A-Za-z_][A-Za-z0-9_]*", "write the name of an environment variable"),
     "device": (r"[^-/\s][^/\s]*", "write a kernel name such as sda or nvme0n1"),
 }
 
@@ -32,6 +46,7 @@ class Key:
         choices: the closed set of a text.
         form: name of one of the `FORMS`, which a text must have unless it is empty.
         required: an empty text is refused.
+        secret: the value is not shown.
     """
 
     effect: str
@@ -42,6 +57,7 @@ class Key:
     choices: Tuple[str, ...] = ()
     form: str = ""
     required: bool = False
+    secret: bool = False
 
     @property
     def is_live(self) -> bool:
@@ -52,6 +68,11 @@ class Key:
 def key(default: Any, effect: str, **about: Any) -> Any:
     """Declare a key with its default; ``about`` are further attributes of `Key`."""
     return field(default=default, metadata={"key": Key(effect, **about)})
+
+
+def shown(value: Any, about: Key) -> Any:
+    """Return the value of a key as people may see it: a secret that is set is ``***``."""
+    return HIDDEN if about.secret and value else value
 
 
 def keys_of(section: Any) -> Iterator[Tuple[Field[Any], Key]]:

@@ -55,6 +55,11 @@ class DataPaths:
         return self.spool / f".{writer}-{host}.{collector}.json"
 
     @property
+    def heartbeat(self) -> Path:
+        """File that tells when alerts were last evaluated; agents read it."""
+        return self.root / "heartbeat.json"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own storage."""
         return self.root / "dagster"

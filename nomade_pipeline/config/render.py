@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Tuple
 
-from nomade_pipeline.config.keys import Key, keys_of, subsections_of
+from nomade_pipeline.config.keys import Key, keys_of, shown, subsections_of
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.config.toml import to_literal
 
@@ -20,10 +20,12 @@ def sections(section: Any, path: Tuple[str, ...] = ()) -> Iterator[Tuple[Tuple[s
 
 
 def to_toml(config: Config) -> str:
-    """Render the effective configuration; reading it back gives the same values."""
+    """Render the effective configuration; reading it back gives the same values, but for secrets."""
     blocks = []
     for path, section in sections(config):
-        lines = [f"{each.name} = {to_literal(getattr(section, each.name))}" for each, _ in keys_of(section)]
+        lines = [
+            f"{each.name} = {to_literal(shown(getattr(section, each.name), about))}" for each, about in keys_of(section)
+        ]
         if lines:
             blocks.append("\n".join([f"[{'.'.join(path)}]", *lines]))
     return "\n\n".join(blocks) + "\n"

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
+from nomade_pipeline.config import mail_keys
+from nomade_pipeline.config.deadman_settings import DeadmanSettings
 from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
 from nomade_pipeline.config.keys import key
 from nomade_pipeline.config.keys import keys_of as keys_of  # noqa: PLC0414 - offered here too
@@ -19,7 +21,7 @@ from nomade_pipeline.config.paths import DataPaths
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 # Sections that the agent reads; it must start whatever a newer file holds elsewhere.
-AGENT_SECTIONS = ("general", "collectors", "monitor")
+AGENT_SECTIONS = ("general", "collectors", "monitor", "deadman")
 
 SLURM = "accepted; its consumer comes with the Slurm collectors"
 FEATURES = "accepted; its consumer comes with the features of jobs"
@@ -294,16 +296,45 @@ class DerivativeSettings:
     )
 
 
+_TARGETS_TEST = "tests/unit/alerts/test_targets.py"
+
+
+_REFERENCE_TEST = f"{_TARGETS_TEST}::test_the_keys_of_the_reference_are_targets_without_any_other_file"
+_MAIL_TEST = f"{_TARGETS_TEST}::test_the_mail_server_can_have_another_port_tls_and_a_password"
+
+
 @dataclass(frozen=True)
 class AlertsSettings:
     """`[alerts]`: where alerts go and from which value on."""
 
-    email_enabled: bool = key(False, "Alerts are sent by e-mail.", consumer=ALERTS)
-    email_to: Tuple[str, ...] = key((), "Recipients.", consumer=ALERTS)
-    email_from: str = key("", "Sender.", consumer=ALERTS)
-    smtp_host: str = key("", "Mail server.", consumer=ALERTS)
-    slack_enabled: bool = key(False, "Alerts are sent to Slack.", consumer=ALERTS)
-    slack_webhook: str = key("", "Address of the Slack webhook.", consumer=ALERTS)
+    rules_file: str = key(
+        "",
+        "File with rules, targets, routes and mutes. Empty: `alerts.toml` beside this file.",
+        form="path",
+        test=f"{_TARGETS_TEST}::test_the_file_beside_nomade_toml_or_the_one_that_is_named_is_read",
+    )
+    email_enabled: bool = key(False, "Alerts are sent by e-mail: a target `email`.", test=_REFERENCE_TEST)
+    email_to: Tuple[str, ...] = mail_keys.recipients(test=_REFERENCE_TEST)
+    email_from: str = mail_keys.sender(test=_REFERENCE_TEST)
+    smtp_host: str = mail_keys.host(test=_REFERENCE_TEST)
+    smtp_port: int = mail_keys.port(test=_MAIL_TEST)
+    smtp_security: str = mail_keys.security(test=_MAIL_TEST)
+    smtp_user: str = mail_keys.user(test=_MAIL_TEST)
+    smtp_password_file: str = mail_keys.password_file(test=_MAIL_TEST)
+    smtp_password_env: str = mail_keys.password_env(
+        test=f"{_TARGETS_TEST}::test_a_password_may_stand_in_an_environment_variable"
+    )
+    smtp_ca_file: str = mail_keys.ca_file(test=_MAIL_TEST)
+    slack_enabled: bool = key(False, "Alerts are sent to Slack: a target `slack`.", test=_REFERENCE_TEST)
+    slack_webhook: str = key(
+        "", "Address of the Slack webhook; who knows it can post.", form="url", secret=True, test=_REFERENCE_TEST
+    )
+    slack_webhook_file: str = key(
+        "",
+        "File with the address of the Slack webhook, in place of `slack_webhook`.",
+        form="path",
+        test=f"{_TARGETS_TEST}::test_the_address_of_slack_may_stand_in_a_file",
+    )
     disk_warning_percent: float = key(
         85.0, "Fullness of a file system that warns.", consumer=ALERTS, minimum=0, maximum=100
     )
@@ -440,6 +471,7 @@ class Config:
     collectors: CollectorsSettings = field(default_factory=CollectorsSettings)
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     alerts: AlertsSettings = field(default_factory=AlertsSettings)
+    deadman: DeadmanSettings = field(default_factory=DeadmanSettings)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
+from nomade_pipeline.config.deadman_settings import DeadmanSettings
 from nomade_pipeline.config.keys import FORMS, Key, keys_of, subsections_of
 from nomade_pipeline.config.settings import AGENT_SECTIONS, AlertsSettings, Config
 from nomade_pipeline.config.toml import KeyPath
@@ -59,6 +60,7 @@ def validate(tree: Dict[str, Any], *, strict: bool) -> Tuple[Config, List[Proble
         tree = {name: value for name, value in tree.items() if name in AGENT_SECTIONS or name not in known}
     config = _section(Config(), tree, (), findings)
     _check_alerts(config.alerts, findings)
+    _check_deadman(config.deadman, findings)
     return config, findings.problems
 
 
@@ -95,7 +97,7 @@ def _value(value: Any, default: Any, about: Key) -> Tuple[Any, Optional[str]]:
     if kind is tuple and isinstance(value, list):
         value = tuple(value)
     if type(value) is not kind:
-        return None, f"expected {KINDS[kind]}, found {_found(value)}"
+        return None, f"expected {KINDS[kind]}" + ("" if about.secret else f", found {_found(value)}")
     texts = value if kind is tuple else (value,) if kind is str else ()
     for text in texts:
         fault = _text_fault(text, about)
@@ -127,7 +129,7 @@ def _text_fault(text: Any, about: Key) -> Optional[str]:
     if about.form:
         pattern, advice = FORMS[about.form]
         if not re.fullmatch(pattern, text, re.DOTALL):
-            return f"{text!r:.80} is not possible here; {advice}"
+            return f"{'the value' if about.secret else f'{text!r:.80}'} is not possible here; {advice}"
     return None
 
 
@@ -154,8 +156,40 @@ def _check_alerts(alerts: AlertsSettings, findings: _Findings) -> None:
         for name in ("email_to", "email_from", "smtp_host"):
             if not getattr(alerts, name):
                 findings.add(("alerts", "email_enabled"), f"true, but {name} is empty")
-    if alerts.slack_enabled and not alerts.slack_webhook:
+    if alerts.slack_enabled and not (alerts.slack_webhook or alerts.slack_webhook_file):
         findings.add(("alerts", "slack_enabled"), "true, but slack_webhook is empty")
+    _check_one_of(alerts, ("alerts", "slack_webhook_file"), "slack_webhook", findings)
+    _check_mail(alerts, "alerts", findings)
+
+
+def _check_deadman(deadman: DeadmanSettings, findings: _Findings) -> None:
+    """Check that somebody can be told."""
+    mailed = bool(deadman.email_to)
+    if mailed:
+        for name in ("email_from", "smtp_host"):
+            if not getattr(deadman, name):
+                findings.add(("deadman", "email_to"), f"there are recipients, but {name} is empty")
+    if deadman.enabled and not (mailed or deadman.webhook or deadman.webhook_file):
+        findings.add(("deadman", "enabled"), "true, but there is neither email_to nor webhook")
+    _check_one_of(deadman, ("deadman", "webhook_file"), "webhook", findings)
+    _check_mail(deadman, "deadman", findings)
+
+
+def _check_mail(section: Any, name: str, findings: _Findings) -> None:
+    """Check the keys of a mail server."""
+    has_password = bool(section.smtp_password_file or section.smtp_password_env)
+    _check_one_of(section, (name, "smtp_password_env"), "smtp_password_file", findings)
+    if bool(section.smtp_user) != has_password:
+        findings.add(
+            (name, "smtp_user"), "give user and password (smtp_password_file or smtp_password_env), or neither"
+        )
+    if section.smtp_user and section.smtp_security == "none":
+        findings.add((name, "smtp_security"), "none, but a password is not sent over an open line")
+
+
+def _check_one_of(section: Any, path: KeyPath, other: str, findings: _Findings) -> None:
+    if getattr(section, path[-1]) and getattr(section, other):
+        findings.add(path, f"is given beside {other}; give one of them")
 
 
 def all_paths(section: Any = Config, path: KeyPath = ()) -> Iterator[KeyPath]:
@@ -175,7 +209,8 @@ def _suggestion(path: KeyPath, siblings: List[str]) -> str:
     elsewhere = [each for each in all_paths() if each[-1] == path[-1]]
     if elsewhere:
         return f"; it belongs in [{'.'.join(elsewhere[0][:-1])}]"
-    names = {each[-1]: each for each in all_paths()}
+    # Of sections that share a key the first.
+    names = {each[-1]: each for each in reversed(list(all_paths()))}
     closest = _closest(path[-1], list(names))
     if closest:
         return f"; did you mean {closest} in [{'.'.join(names[closest][:-1])}]?"

@@ -40,6 +40,7 @@ NOT_RUN = {
     "collect",
     "monitor",
     "syscheck",
+    "test-alerts",
 }
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)

@@ -124,8 +124,8 @@ def test_a_variable_reaches_nested_sections_and_wins_over_the_file(home, tmp_pat
 
 
 def test_a_newline_in_a_variable_sets_no_second_key(home):
-    config = load_config(environment={"HOME": str(home), "NOMADE_ALERTS__SMTP_HOST": '"x"\nvalue2 = 3'})
-    assert config.alerts.smtp_host == '"x"\nvalue2 = 3'
+    config = load_config(environment={"HOME": str(home), "NOMADE_DASHBOARD__HOST": '"x"\nvalue2 = 3'})
+    assert config.dashboard.host == '"x"\nvalue2 = 3'
 
 
 def test_variables_without_a_section_are_not_ours(home):

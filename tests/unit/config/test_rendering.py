@@ -27,7 +27,7 @@ def load(tmp_path, text):
 def test_the_effective_configuration_reads_back_as_it_was(tmp_path):
     config = dataclasses.replace(
         Config(),
-        alerts=AlertsSettings(smtp_host='a"b\\c\n', email_to=("x", "y")),
+        alerts=AlertsSettings(smtp_user='a"b\\c\n', smtp_password_env="P", email_to=("x@y.z", "y@z")),
         monitor=MonitorSettings(nfs_paths=("/ü\x01",), port=5),
     )
     read = load(tmp_path, to_toml(config))

@@ -1,0 +1,1 @@
+"""How a message reaches people and machines: one sender a kind of target."""
