@@ -9,13 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.alerts import RULE, SUBJECT, Plain, judged, migrated, policy, verdict
+from support.alerts import RULE, SUBJECT, judged, migrated, plain, policy, verdict
 from support.rows import CLUSTER, T0, at
 
 from nomade_pipeline import clock
 from nomade_pipeline.alerts.acts import ActError, acknowledge, resolve, silence
 from nomade_pipeline.alerts.engine import Silence
 from nomade_pipeline.alerts.outbox import opened
+from nomade_pipeline.alerts.routes import Routes
 from nomade_pipeline.alerts.tick import Memory, Settled, settle
 from nomade_pipeline.alerts.verdict import FINE
 from nomade_pipeline.config.settings import RetentionSettings
@@ -42,7 +43,7 @@ def store(empty: Path, tmp_path: Path) -> Store:
 
 def see(store: Store, minute: float, level: str, *, subject: str = SUBJECT, cluster: str = CLUSTER) -> Settled:
     found = judged(verdict(level, at(minute), subject=subject, cluster=cluster))
-    return settle(store.alerts, POLICIES, [found], Plain(), at(minute))
+    return settle(store.alerts, POLICIES, [found], plain(), at(minute))
 
 
 def rows(store: Store, table: str) -> list[dict[str, object]]:
@@ -61,13 +62,12 @@ def test_an_acknowledgement_that_comes_during_a_tick_is_not_lost(store: Store) -
         acknowledge(Store.at(store.paths.root).alerts, KEY, "ann", "looking", at(1))
         done.set()
 
-    class Slow(Plain):
-        """A routing during which the person comes."""
+    class Slow(Routes):
+        """Routes that are asked in the midst of a tick, when the person comes."""
 
-        def messages(self, notices, now, told):
+        def held_back(self, alert, now):
             thread.start()
             assert not done.wait(0.2), "the tick is one transaction"
-            return super().messages(notices, now, told)
 
     thread = threading.Thread(target=person)
     settle(store.alerts, POLICIES, [judged(verdict("warning", at(1)))], Slow(), at(1))
@@ -103,26 +103,17 @@ def test_a_silence_ends_when_it_is_ended_and_only_once(store: Store) -> None:
     assert [notice.kind for notice in see(store, 3, "warning").decision.notices] == ["firing"]
 
 
-def test_targets_that_were_told_are_noted_over_all_notices_of_an_episode(store: Store) -> None:
+def test_whoever_was_told_of_an_episode_and_nobody_else_hears_of_its_end(store: Store) -> None:
     see(store, 0, "warning")
-    settle(store.alerts, POLICIES, [judged(verdict("critical", at(1)))], Plain("mail"), at(1))
-    told = []
-
-    class Asking(Plain):
-        """A routing that notes who was told."""
-
-        def messages(self, notices, now, told_before):
-            told.append(dict(told_before))
-            return []
-
-    settle(store.alerts, POLICIES, [judged(verdict(FINE, at(2)))], Asking(), at(2))
-    assert told == [{(*KEY, 1): ("desk", "mail")}]
+    settle(store.alerts, POLICIES, [judged(verdict("critical", at(1)))], plain("mail"), at(1))
+    settled = settle(store.alerts, POLICIES, [judged(verdict(FINE, at(2)))], plain("desk", "mail", "new"), at(2))
+    assert [message.target for message in settled.messages] == ["desk", "mail"]
 
 
 def test_the_all_clear_of_what_a_person_ended_is_given_however_long_no_tick_ran(store: Store) -> None:
     see(store, 0, "warning")
     resolve(store.alerts, KEY, "ann", "", at(1))
-    settled = settle(store.alerts, POLICIES, [], Plain(), at(10_000))
+    settled = settle(store.alerts, POLICIES, [], plain(), at(10_000))
     assert [notice.kind for notice in settled.decision.notices] == ["resolved"]
 
 
@@ -130,7 +121,7 @@ def test_how_often_an_alert_has_flapped_survives_restarts(store: Store) -> None:
     policies = {RULE: policy(clear_for_seconds=0, flap_limit=3)}
     for minute, level in enumerate(["warning", FINE, "warning", FINE, "warning"]):
         found = [judged(verdict(level, at(minute)))]
-        settled = settle(Store.at(store.paths.root).alerts, policies, found, Plain(), at(minute))
+        settled = settle(Store.at(store.paths.root).alerts, policies, found, plain(), at(minute))
     assert [notice.kind for notice in settled.decision.notices] == ["flapping"]
 
 
@@ -147,12 +138,12 @@ def test_the_memory_of_the_rules_is_kept_read_and_forgotten(store: Store) -> Non
         | {"bin_time": clock.to_text(at(minute))}
         for minute in (0.0, 1.0, 2.0)
     ]
-    settle(store.alerts, {}, [], Plain(), at(3), Memory(bins, offsets={"a": 5, "b": 7}))
+    settle(store.alerts, {}, [], plain(), at(3), Memory(bins, offsets={"a": 5, "b": 7}))
     assert store.alerts.window("disk", "used_bytes", at(1)) == [
         (CLUSTER, "s", clock.to_text(at(minute)), minute) for minute in (1.0, 2.0)
     ]
     forget_it = {("disk", "used_bytes"): at(2)}
-    settle(store.alerts, {}, [], Plain(), at(4), Memory(forget=forget_it, offsets={"a": 6}, gone=["b"]))
+    settle(store.alerts, {}, [], plain(), at(4), Memory(forget=forget_it, offsets={"a": 6}, gone=["b"]))
     assert len(store.alerts.window("disk", "used_bytes", T0)) == 1
     assert store.alerts.offsets() == {"a": 6}
 
