@@ -13,11 +13,13 @@ from nomade_pipeline.store.spool import SpoolFile, spool_files
 from nomade_pipeline.tables.catalog import RAW_TABLES
 from nomade_pipeline.tables.job_rollups import JOB_ROLLUP_TABLES
 
+_TELLS_OF_IT_ALONE = "NOT EXISTS (SELECT 1 FROM json_each(notices) WHERE json_extract(value, '$.cluster') <> ?)"
+
 
 def known_clusters(store: Store) -> list[str]:
     """Return every cluster that has data in the lake or in the database, sorted."""
     names = {cluster for table in RAW_TABLES for cluster in store.lake.clusters(table)}
-    for table in ("series", "latest", "sources", "lake_hours", "ledger", "collection_log"):
+    for table in ("series", "latest", "sources", "lake_hours", "ledger", "collection_log", "alerts"):
         names.update(str(row["cluster"]) for row in store.rollups.rows(f"SELECT DISTINCT cluster FROM {table}"))
     return sorted(names - {""})
 
@@ -61,8 +63,10 @@ def forget(store: Store, cluster: str, *, force: bool = False, dry_run: bool = F
     for name in ("hourly_rollup", "daily_rollup"):
         delete_rows(store, name, own_series, (cluster,), removed, dry_run=dry_run)
     jobs = (table.name for table in JOB_ROLLUP_TABLES)
-    for name in ("series", "latest", "collection_log", "ledger", "lake_hours", "sources", *jobs):
+    alerts = ("alerts", "alert_events", "alert_window")
+    for name in ("series", "latest", "collection_log", "ledger", "lake_hours", "sources", *jobs, *alerts):
         delete_rows(store, name, "cluster = ?", (cluster,), removed, dry_run=dry_run)
+    delete_rows(store, "alert_outbox", _TELLS_OF_IT_ALONE, (cluster,), removed, dry_run=dry_run)
     return removed
 
 

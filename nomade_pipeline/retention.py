@@ -267,6 +267,17 @@ _EXPIRED = {
 }
 
 
+# The newest episode stays, so that its number is never given again.
+_EXPIRED_ALERTS = {
+    "alerts": "state = 'resolved' AND resolved_time < ?",
+    "alert_events": "time < ? AND episode < (SELECT max(episode) FROM alert_events) "
+    "AND episode NOT IN (SELECT episode FROM alerts WHERE episode IS NOT NULL)",
+    "alert_outbox": "created_time < ? AND (dry_run OR delivered_time IS NOT NULL OR given_up_time IS NOT NULL)",
+    "alert_silences": "ends_time < ?",
+    "alert_window": "bin_time < ?",
+}
+
+
 def _database(
     store: Store, settings: RetentionSettings, live: list[str], now: datetime, removed: Removed, *, dry_run: bool
 ) -> None:
@@ -284,6 +295,10 @@ def _database(
     for name, condition in _EXPIRED.items():
         before = limit(now, days[name])
         if before is not None and live:
+            delete_rows(store, name, condition, (clock.to_text(before),), removed, dry_run=dry_run)
+    before = limit(now, settings.alerts_days)
+    if before is not None:
+        for name, condition in _EXPIRED_ALERTS.items():
             delete_rows(store, name, condition, (clock.to_text(before),), removed, dry_run=dry_run)
     before = limit(now, settings.ledger_days)
     if before is not None:

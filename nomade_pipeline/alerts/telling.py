@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from nomade_pipeline.alerts.machine import CLEARED, FIRING, PENDING, RESOLVED, Alert
+from nomade_pipeline.alerts.machine import CLEARED, FIRING, RESOLVED, Alert
 from nomade_pipeline.alerts.notice import Notice
 from nomade_pipeline.alerts.policy import Policy, is_worse
 
@@ -46,7 +46,7 @@ def _is_due(since: datetime, seconds: float, now: datetime) -> bool:
 
 def ends(alert: Alert) -> bool:
     """Whether the all-clear is owed to those who were told. A silence holds back what begins, not the all-clear."""
-    return alert.state in (RESOLVED, PENDING) and alert.told_time is not None
+    return alert.state == RESOLVED and alert.told_time is not None
 
 
 def told(alert: Alert, kind: str, now: datetime) -> Alert:

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Collection, Mapping, Protocol, Sequence
+from typing import Any, Collection, Mapping, Sequence
 
 from nomade_pipeline.alerts.engine import Controls, Decision, State, decide, with_targets
-from nomade_pipeline.alerts.machine import Alert
-from nomade_pipeline.alerts.notice import Message, Notice
+from nomade_pipeline.alerts.notice import Message
 from nomade_pipeline.alerts.policy import Policy
 from nomade_pipeline.alerts.records import alert_of, alert_row, event_rows, message_row, silence_of
+from nomade_pipeline.alerts.routes import EpisodeKey, Routes, route
 from nomade_pipeline.alerts.verdict import Judgement
 from nomade_pipeline.store.alerts import AlertStore, AlertTransaction
-
-EpisodeKey = tuple[str, str, str, int]
-
-
-class Routing(Protocol):
-    """Where notices go."""
-
-    def held_back(self, alert: Alert, now: datetime) -> str | None:
-        """Return why an alert is not to be told now, None when it may be."""
-
-    def messages(
-        self, notices: Sequence[Notice], now: datetime, told: Mapping[EpisodeKey, Collection[str]]
-    ) -> Sequence[Message]:
-        """Return the messages that tell the notices, given who was told of each episode before."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +51,7 @@ def settle(
     store: AlertStore,
     policies: Mapping[str, Policy],
     judgements: Sequence[Judgement],
-    routing: Routing,
+    routes: Routes,
     now: datetime,
     memory: Memory = NOTHING,
 ) -> Settled:
@@ -75,15 +61,15 @@ def settle(
         store: where the state lives.
         policies: of all rules, by name.
         judgements: what the rules say.
-        routing: where notices go.
+        routes: where notices go, and what is held back.
         now: the present time.
         memory: what the rules keep for the next tick.
     """
     with store.transaction() as work:
         state = _state(work, policies, now)
-        controls = Controls(tuple(map(silence_of, work.silences(now))), routing.held_back)
+        controls = Controls(tuple(map(silence_of, work.silences(now))), routes.held_back)
         decision = decide(policies, state, judgements, controls, now)
-        messages = tuple(routing.messages(decision.notices, now, _told(state)))
+        messages = tuple(route(decision.notices, routes, now, _told(state)))
         decision = with_targets(decision, messages)
         work.save([alert_row(alert) for alert in decision.changed], decision.dropped)
         work.log(event_rows(decision.events))

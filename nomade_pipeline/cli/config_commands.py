@@ -40,7 +40,7 @@ def config_command(context: click.Context, as_json: bool) -> int:
 @json_option
 @pass_invocation
 def check_command(invocation: Invocation, file: Path | None, as_json: bool) -> int:
-    """Check FILE, or the file that would be read, with its alerts.toml; for faults, which are named, the exit code is 2."""
+    """Check FILE, or the file that would be read, and its alerts.toml; faults are named, the exit code is then 2."""
     from nomade_pipeline.alerts.route_file import load_outlets
 
     config = load_config(file or invocation.config_path, invocation.environment)

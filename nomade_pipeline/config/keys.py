@@ -8,6 +8,9 @@ from typing import Any, Iterator, Optional, Tuple
 NOW = "now"
 HIDDEN = "***"
 
+# Parts of a mail address: RFC 5322's atoms, and names of hosts.
+_ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+
 # Forms of a text: a regular expression for the whole of it, and what to write, in words.
 FORMS = {
     # Names of clusters and hosts become folder names and hive values (`cluster=<name>`).
@@ -18,7 +21,7 @@ FORMS = {
     "path": (r"/.*", "write an absolute path"),
     "folder": (r"/.*|~|~/.*", "write an absolute path, or one that begins with ~/"),
     "address": (
-        r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?",
+        rf"{_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})*",
         "write an address such as admins@example.org",
     ),
     "server": (

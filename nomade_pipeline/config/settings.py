@@ -214,6 +214,11 @@ class RetentionSettings:
     dagster_runs_days: int = _kept(
         30, "Days of Dagster's own runs and events", f"{_SHELL_TEST}::test_old_runs_of_dagster_go_and_young_ones_stay"
     )
+    alerts_days: int = _kept(
+        400,
+        "Days of alerts that are over, of their history, of messages that were sent and of silences",
+        "tests/unit/alerts/test_alert_store.py::test_alerts_that_are_over_go_and_open_ones_stay",
+    )
 
 
 @dataclass(frozen=True)

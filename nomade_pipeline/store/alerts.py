@@ -99,8 +99,7 @@ class AlertTransaction:
             since: of the others those that ended after this are returned.
         """
         return self._rows(
-            "SELECT * FROM alerts WHERE state <> 'resolved' OR told_time IS NOT NULL OR flapping_time IS NOT NULL "
-            "OR resolved_time > ?",
+            "SELECT * FROM alerts WHERE state <> 'resolved' OR told_time IS NOT NULL OR resolved_time > ?",
             (clock.to_text(since),),
         )
 

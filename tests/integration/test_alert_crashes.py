@@ -16,7 +16,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 import alembic.command, sqlalchemy as sa, sqlalchemy.dialects.sqlite
-from support.alerts import RULE, Plain, judged, policy, verdict
+from support.alerts import RULE, judged, plain, policy, verdict
 from support.crashes import crash_everywhere, die
 from support.rows import CLUSTER, at
 from nomade_pipeline import clock
@@ -42,11 +42,11 @@ def die_before(step):
 def tick(root, minute, **levels):
     store = AlertStore(Rollups(root / "db"))
     read = store.offsets().get("file", 0)
-    bin = {"table_name": "t", "column_name": "c", "cluster": CLUSTER, "subject": "", "bin_time": clock.to_text(at(minute)),
-           "value": read + 1.0}
+    bin = {"table_name": "t", "column_name": "c", "cluster": CLUSTER, "subject": "", "value": read + 1.0}
+    bin["bin_time"] = clock.to_text(at(minute))
     verdicts = [verdict(level, at(minute), subject=subject) for subject, level in levels.items()]
     memory = Memory([bin], {("t", "c"): at(-1)}, {"file": read + 1})
-    settle(store, POLICIES, [judged(*verdicts)], Plain("desk", "mail"), at(minute), memory)
+    settle(store, POLICIES, [judged(*verdicts)], plain("desk", "mail"), at(minute), memory)
 
 def deliver(root, minute):
     accepted = os.open(root / "accepted", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

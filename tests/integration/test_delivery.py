@@ -27,7 +27,7 @@ from nomade_pipeline.transport.smtp import MailServer
 FROM, TO = "nomade@example.org", ("admins@example.org", "oncall@example.org")
 WEBHOOK_KEY = base64.b64encode(b"k" * 32).decode()
 # Longer than any server here needs, short enough to wait for.
-SECONDS, SHORT = 20.0, 0.7
+SECONDS, SHORT = 20.0, 0.4
 
 
 @pytest.fixture(scope="module")
@@ -336,3 +336,11 @@ def test_a_file_gets_a_line_a_message(tmp_path):
     assert (tmp_path / "logs" / "alerts.ndjson").stat().st_mode & 0o777 == 0o640
     assert "cannot be written" in str(failure(FileTarget("log", str(tmp_path / "none" / "none" / "x"))))
     assert "No space left on device" in str(failure(FileTarget("log", "/dev/full")))
+
+
+def test_a_file_that_has_grown_large_is_moved_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr("nomade_pipeline.alerts.delivery.log_file.LARGEST_BYTES", 100)
+    for number in range(3):
+        FileTarget("log", str(tmp_path / "a")).send(message_of(message_id=str(number)), SECONDS)
+    names = {name: json.loads((tmp_path / name).read_text())["message_id"] for name in ("a", "a.1")}
+    assert names == {"a": "2", "a.1": "1"}

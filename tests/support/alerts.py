@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from support.rows import CLUSTER, at
 
-from nomade_pipeline import clock
 from nomade_pipeline.alerts.engine import Controls, Decision, State, decide
 from nomade_pipeline.alerts.history import Event
 from nomade_pipeline.alerts.machine import Alert
-from nomade_pipeline.alerts.notice import Message, Notice
+from nomade_pipeline.alerts.notice import Notice
 from nomade_pipeline.alerts.policy import Policy
+from nomade_pipeline.alerts.routes import Route, Routes
 from nomade_pipeline.alerts.verdict import Judgement, Verdict
+from nomade_pipeline.store.database import migrate
+from nomade_pipeline.store.home import Store
 
 RULE, SUBJECT = "disk_full", "h:/data"
 
@@ -74,25 +77,13 @@ class Site:
         return self.tick(minute, judged(verdict(level, at(minute))))
 
 
-class Plain:
-    """A routing that holds nothing back and tells everything to some targets, each in one message.
+def plain(*targets: str) -> Routes:
+    """Return routes that hold nothing back and tell everything to some targets, ``desk`` if none is named."""
+    return Routes((Route(targets or ("desk",), severity="info"),))
 
-    Args:
-        targets: their names.
-    """
 
-    def __init__(self, *targets: str) -> None:
-        self.targets = targets or ("desk",)
-
-    def held_back(self, alert: Alert, now: datetime) -> str | None:
-        """Hold nothing back."""
-        return None
-
-    def messages(self, notices: Sequence[Notice], now: datetime, told: Mapping[Any, Collection[str]]) -> list[Message]:
-        """Return a message a target."""
-        if not notices:
-            return []
-        names = "/".join(f"{notice.kind} {notice.episode}" for notice in notices)
-        return [
-            Message(f"{target} {clock.to_text(now)} {names}", target, now, tuple(notices)) for target in self.targets
-        ]
+def migrated(folder: Path) -> Path:
+    """Return an empty database of the newest version below a folder."""
+    path = Store.at(folder).paths.database
+    migrate(path)
+    return path

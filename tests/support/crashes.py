@@ -22,7 +22,7 @@ def in_child(action: Callable[[], object], arm: Callable[[], None] | None = None
         if arm is not None:
             arm()
         action()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it is printed, and the exit status tells
         traceback.print_exc()
         os._exit(1)
     os._exit(0)

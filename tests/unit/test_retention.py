@@ -37,7 +37,7 @@ from nomade_pipeline.tables.system import DISK
 
 # Not the defaults, which may change: hours of the spool, then days of raw, hourly, daily, runs, ledger, quarantine.
 SETTINGS = RetentionSettings(72, 400, 1100, 0, 90, 400, 90, 30)
-FOREVER = RetentionSettings(0, 0, 0, 0, 0, 0, 0, 0)
+FOREVER = RetentionSettings(0, 0, 0, 0, 0, 0, 0, 0, 0)
 LATER = T0 + timedelta(hours=80)
 
 

@@ -14,12 +14,14 @@ from nomade_pipeline.alerts.notice import Message
 from nomade_pipeline.transport.deadline import within
 from nomade_pipeline.transport.failure import DeliveryError
 
+# A file that is larger is moved aside before the next line, in place of the one that was moved before.
+LARGEST_BYTES = 50_000_000
 _MODE, _FOLDER_MODE = 0o640, 0o755
 
 
 @dataclass(frozen=True)
 class FileTarget:
-    """Appends to a file, which may be moved away at any time.
+    """Appends to a file, which may be moved away at any time and is when it has grown large.
 
     Attributes:
         name: the target's.
@@ -41,6 +43,8 @@ def _append(path: str, line: bytes) -> None:
     try:
         with contextlib.suppress(FileExistsError):
             Path(path).parent.mkdir(_FOLDER_MODE)
+        if os.path.isfile(path) and Path(path).stat().st_size > LARGEST_BYTES:
+            Path(path).replace(f"{path}.1")
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
         try:
             written = os.write(descriptor, line)

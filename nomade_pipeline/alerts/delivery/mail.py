@@ -10,6 +10,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import ClassVar
 
+from nomade_pipeline import clock
 from nomade_pipeline.alerts.delivery import wording
 from nomade_pipeline.alerts.delivery.page import page
 from nomade_pipeline.alerts.delivery.plot import draw
@@ -17,7 +18,10 @@ from nomade_pipeline.alerts.notice import Message, Notice
 from nomade_pipeline.alerts.routes import MOST_IN_FULL
 from nomade_pipeline.transport.smtp import MailServer, send_mail
 
-_MOST_PICTURES = 5
+_MOST_PICTURES = 3
+_LEAST_SECONDS = 1.0
+# Not every relay takes bytes beyond ASCII.
+_POLICY = SMTP.clone(cte_type="7bit")
 # Each alert adds some 70 characters to a header, which must not grow without bound.
 _MOST_THREADS = MOST_IN_FULL
 
@@ -41,12 +45,17 @@ class EmailTarget:
 
     def send(self, message: Message, seconds: float) -> None:
         """See `Sender`."""
-        send_mail(self.server, self.sender, self.recipients, bytes(self.compose(message)), seconds)
+        began = clock.monotonic()
+        mail = bytes(self.compose(message))
+        # Pictures take their time, and a delivery that has not begun cannot succeed.
+        left = max(_LEAST_SECONDS, seconds - (clock.monotonic() - began))
+        send_mail(self.server, self.sender, self.recipients, mail, left)
 
     def compose(self, message: Message) -> EmailMessage:
         """Return the mail; no text of an alert can add a header or a recipient."""
-        mail = EmailMessage(policy=SMTP)
-        mail["Subject"] = wording.subject(message)
+        mail = EmailMessage(policy=_POLICY)
+        # An encoded word would be decoded when it is set, and what it hides (a line break and a header) be sent.
+        mail["Subject"] = wording.subject(message).replace("=?", "= ?")
         mail["From"] = Address("nomade", addr_spec=self.sender)
         mail["To"] = tuple(Address(addr_spec=each) for each in self.recipients)
         mail["Date"] = format_datetime(message.created_time)

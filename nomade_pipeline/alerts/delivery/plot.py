@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 from datetime import datetime
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from nomade_pipeline import clock
+from nomade_pipeline.alerts.delivery import wording
 from nomade_pipeline.alerts.notice import Notice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _INCHES, _DOTS_PER_INCH = (6.4, 2.6), 100
 _BLUE, _RED = "#1f5fa8", "#b3261e"
@@ -25,7 +29,7 @@ def draw(notice: Notice) -> bytes | None:
         return None
     try:
         times, values = _points(series)
-        return _draw(times, values, series) if times else None
+        return _draw(times, values, series, wording.unit_of(notice)) if times else None
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
@@ -45,27 +49,36 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _draw(times: Sequence[datetime], values: Sequence[float], series: Mapping[str, Any]) -> bytes:
+def _draw(times: Sequence[datetime], values: Sequence[float], series: Mapping[str, Any], unit: str) -> bytes:
     # A second of CPU time, paid by the first mail with a picture. The figure alone, without pyplot: no global state.
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
     axes.plot(times, values, color=_BLUE, linewidth=1.5, label="measured")  # type: ignore[arg-type]
-    projection = series.get("projection")
-    if projection:
-        ahead, expected = _points(projection)
-        axes.plot(ahead, expected, color=_BLUE, linewidth=1.5, linestyle="--", label="projection")  # type: ignore[arg-type]
-        if projection.get("low") and projection.get("high"):
-            low, high = _points(projection, "low")[1], _points(projection, "high")[1]
-            axes.fill_between(ahead, low, high, color=_BLUE, alpha=0.15, linewidth=0)  # type: ignore[arg-type]
+    if series.get("projection"):
+        _draw_projection(axes, series["projection"])
     if series.get("limit") is not None:
         axes.axhline(float(series["limit"]), color=_RED, linewidth=1, label="limit")
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, frameon=False)
+    axes.set_ylabel(unit, fontsize=8, parse_math=False)
+    axes.set_xlabel("UTC", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, alpha=0.3)
-    for label in axes.get_xticklabels():
-        label.set(rotation=20, ha="right")
+    axes.margins(y=0.1)
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return picture.getvalue()
+
+
+def _draw_projection(axes: Axes, projection: Mapping[str, Any]) -> None:
+    """Draw where it goes, with its interval where there is one."""
+    ahead, expected = _points(projection)
+    axes.plot(ahead, expected, color=_BLUE, linewidth=1.5, linestyle="--", label="projection")  # type: ignore[arg-type]
+    if projection.get("low") and projection.get("high"):
+        low, high = _points(projection, "low")[1], _points(projection, "high")[1]
+        axes.fill_between(ahead, low, high, color=_BLUE, alpha=0.15, linewidth=0)  # type: ignore[arg-type]

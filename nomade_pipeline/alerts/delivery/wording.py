@@ -26,14 +26,13 @@ _KIND_WORDS = {
     "flapping": "comes and goes; further changes are not told until it is quiet",
     "resolved": "resolved",
 }
-_NOT_FOR_PEOPLE = ("series",)
+_TOLD_ELSEWHERE = ("series", "unit")
 
 
 def subject(message: Message) -> str:
-    """Return one line for the whole message, most severe alert first."""
-    first, others = message.notices[0], len(message.notices) - 1
-    more = f" and {others} more" if others else ""
-    return one_line(f"[nomade] {headline(first)}{more}", _LONGEST_SUBJECT)
+    """Return one line for the whole message: of several alerts how many, and the most severe."""
+    several = f"{counts(message)}; first " if len(message.notices) > 1 else ""
+    return one_line(f"[nomade] {several}{headline(message.notices[0])}", _LONGEST_SUBJECT)
 
 
 def headline(notice: Notice) -> str:
@@ -78,10 +77,15 @@ def facts(notice: Notice) -> Iterator[tuple[str, str]]:
     if notice.host and notice.host not in notice.subject:
         yield "host", one_line(notice.host)
     if notice.value is not None:
-        yield "value", f"{notice.value:.6g}"
+        yield "value", f"{notice.value:.6g} {unit_of(notice)}".rstrip()
     for name, value in notice.details.items():
-        if name not in _NOT_FOR_PEOPLE and value not in (None, "", [], {}):
+        if name not in _TOLD_ELSEWHERE and value not in (None, "", [], {}):
             yield one_line(name).replace("_", " "), one_line(_plain(value), _LONGEST_VALUE)
+
+
+def unit_of(notice: Notice) -> str:
+    """Return the unit of the value; empty when the rule does not say."""
+    return one_line(notice.details.get("unit") or "")
 
 
 def _plain(value: Any) -> str:
