@@ -24,6 +24,7 @@ from jobs.ingest import (
 )
 from jobs.maintenance import maintenance, maintenance_daily
 from nomade_pipeline.resources import NomadeResource
+from sensors.alerts import alert_delivery, alert_evaluation
 from sensors.late_data import late_data_sensor
 from sensors.rollups_after_failure import rollups_after_failure
 
@@ -41,7 +42,7 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
         asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
         jobs=[ingest_job, close_day_job, roll_up_job, inventory_job, maintenance],
         schedules=[ingest_every_15_minutes, close_yesterday_daily, inventory_daily, maintenance_daily],
-        sensors=[late_data_sensor, rollups_after_failure],
+        sensors=[late_data_sensor, rollups_after_failure, alert_evaluation, alert_delivery],
         resources={**resources, **(overrides or {})},
     )
 
