@@ -80,6 +80,11 @@ def from_text(text: str) -> datetime:
     return moment.astimezone(timezone.utc)
 
 
+def from_epoch(seconds: float) -> datetime:
+    """Return the UTC moment so many seconds after the beginning of 1970."""
+    return datetime.fromtimestamp(seconds, tz=timezone.utc)
+
+
 def hour_of(moment: datetime) -> datetime:
     """Return the beginning of the UTC hour that holds ``moment``."""
     return moment.astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from nomade_pipeline.config.keys import FORMS, Key, keys_of, subsections_of
-from nomade_pipeline.config.settings import AGENT_SECTIONS, AlertsSettings, Config
+from nomade_pipeline.config.settings import AGENT_SECTIONS, AlertsSettings, Config, DerivedSettings
 from nomade_pipeline.config.toml import KeyPath
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
@@ -59,6 +59,7 @@ def validate(tree: Dict[str, Any], *, strict: bool) -> Tuple[Config, List[Proble
         tree = {name: value for name, value in tree.items() if name in AGENT_SECTIONS or name not in known}
     config = _section(Config(), tree, (), findings)
     _check_alerts(config.alerts, findings)
+    _check_derived(config.derived, findings)
     return config, findings.problems
 
 
@@ -156,6 +157,19 @@ def _check_alerts(alerts: AlertsSettings, findings: _Findings) -> None:
                 findings.add(("alerts", "email_enabled"), f"true, but {name} is empty")
     if alerts.slack_enabled and not alerts.slack_webhook:
         findings.add(("alerts", "slack_enabled"), "true, but slack_webhook is empty")
+
+
+def _check_derived(derived: DerivedSettings, findings: _Findings) -> None:
+    """Check that every further quantity is one that is rolled up."""
+    if not derived.series:
+        return
+    from nomade_pipeline.tables.catalog import RAW_TABLES
+
+    there = [f"{table.name}.{measure.name}" for table in RAW_TABLES for measure in table.measures]
+    for name in derived.series:
+        if name not in there:
+            fault = f"{name!r:.80} is no quantity that is rolled up{_nearest(name, there)}"
+            findings.add(("derived", "series"), f"{fault}; the data dictionary marks those that are")
 
 
 def all_paths(section: Any = Config, path: KeyPath = ()) -> Iterator[KeyPath]:
