@@ -219,6 +219,23 @@ class RetentionSettings:
         "Days of alerts that are over, of their history, of messages that were sent and of silences",
         "tests/unit/alerts/test_alert_store.py::test_alerts_that_are_over_go_and_open_ones_stay",
     )
+    derived_days: int = _kept(
+        400,
+        "Days of derived tables in the lake (trends, projections, scores)",
+        f"{_RETENTION_TEST}::test_old_days_of_derived_tables_go",
+    )
+
+
+@dataclass(frozen=True)
+class DerivedSettings:
+    """`[derived]`: trends and projections."""
+
+    series: Tuple[str, ...] = key(
+        (),
+        "Further quantities whose trend is followed (table `series_trends`), as `table.quantity`: a column that is "
+        "rolled up, such as `vmstat.swap_used_bytes`.",
+        test="tests/unit/ingest/test_deriving.py::test_a_quantity_of_the_configuration_is_followed",
+    )
 
 
 @dataclass(frozen=True)
@@ -258,6 +275,7 @@ class Config:
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    derived: DerivedSettings = field(default_factory=DerivedSettings)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
     source: Optional[Path] = None
     warnings: Tuple[str, ...] = ()
