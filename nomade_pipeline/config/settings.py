@@ -64,6 +64,12 @@ class GeneralSettings:
         form="name",
         test=f"{_SETTINGS_TEST}::test_the_host_is_the_slurm_node_name_then_the_short_host_name",
     )
+    proxy: str = key(
+        "",
+        "HTTP proxy through which Slack, webhooks and the ping address are reached, such as `http://proxy:3128`.",
+        form="url",
+        test="tests/integration/test_delivery.py::test_a_proxy_is_used_where_there_is_one",
+    )
 
 
 @dataclass(frozen=True)
