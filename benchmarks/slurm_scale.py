@@ -21,7 +21,7 @@ from nomade_pipeline.agent.runs import run_collector
 from nomade_pipeline.collectors import node_state, slurm_collectors
 from nomade_pipeline.collectors.slurm_squeue import FIELDS
 from nomade_pipeline.collectors.slurm_tables import long_format, marked_table, new_mark
-from nomade_pipeline.config.settings import NodeStateSettings, SlurmSettings
+from nomade_pipeline.config.collector_settings import NodeStateSettings, SlurmSettings
 from nomade_pipeline.lab.layout import SCALE_FOLDER, SCALE_NODES
 from nomade_pipeline.probes import LiveProbe
 from nomade_pipeline.replay import Recorded, ReplayProbe

@@ -80,6 +80,11 @@ def from_text(text: str) -> datetime:
     return moment.astimezone(timezone.utc)
 
 
+def from_epoch(seconds: float) -> datetime:
+    """Return the moment so many seconds after 1970, UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
 def hour_of(moment: datetime) -> datetime:
     """Return the beginning of the UTC hour that holds ``moment``."""
     return moment.astimezone(timezone.utc).replace(minute=0, second=0, microsecond=0)

@@ -16,6 +16,10 @@ SUCCESS, SKIPPED, FAILED = OUTCOMES
 # A collector that had nothing to collect is asked again after this: mounts and devices come and go.
 SKIPPED_SECONDS = 600.0
 
+# A service that gives no answer is asked again after this at the latest, whatever its budget: people wait for the news
+# that it answers, and for the alert that it does not.
+REST_AFTER_FAILURE_SECONDS = 120.0
+
 # A timer may end a little before its boundary; that boundary is then the present one, not the next.
 _EARLY_SECONDS = 0.5
 
@@ -61,6 +65,7 @@ class Pace:
     spans_interval: bool
     _quiet_until: float = 0.0
     _holds: bool = False
+    _failed: bool = False
 
     def step(self, now: float, monotonic: float, interval: int) -> Step:
         """Return what to do next.
@@ -81,13 +86,13 @@ class Pace:
 
     def after(self, outcome: str, monotonic: float) -> None:
         """Take note of how a run ended; a failed one must not be repeated at once for ever."""
-        self._holds = outcome == FAILED
+        self._holds = self._failed = outcome == FAILED
         self._quiet_until = monotonic + SKIPPED_SECONDS if outcome == SKIPPED else 0.0
 
     def rest(self, spent: float, load_budget: float, interval: int, monotonic: float) -> float:
         """Let a collector rest that kept the service it asks busier than its budget; return the seconds of rest.
 
-        The rest is whole intervals, so that samples stay on their boundaries.
+        The rest is whole intervals, so that samples stay on their boundaries; after a failed run it is bounded.
 
         Args:
             spent: seconds that the run took.
@@ -97,7 +102,10 @@ class Pace:
         """
         if not load_budget or spent <= load_budget * interval:
             return 0.0
-        rest = (math.ceil(spent / load_budget / interval) - 1) * interval
+        intervals = math.ceil(spent / load_budget / interval) - 1
+        if self._failed:
+            intervals = min(intervals, math.ceil(REST_AFTER_FAILURE_SECONDS / interval))
+        rest = intervals * interval
         self._quiet_until = max(self._quiet_until, monotonic + rest - spent)
         return float(rest)
 

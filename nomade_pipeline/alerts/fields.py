@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Sequence
@@ -102,6 +103,17 @@ class Fields:
         if low <= value <= high:
             return value
         self.fault(key, f"{value} is outside {low} to {high}")
+        return default
+
+    def number(self, key: str, default: float | None) -> float | None:
+        """Return a number, whole or not."""
+        value = self.entry.values.get(key, default)
+        self._known[key] = None
+        if value is default or (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        ):
+            return None if value is None else float(value)
+        self.fault(key, f"expected a number, found {value!r:.60}")
         return default
 
     def secret(self, key: str, *, form: str = "", inline: bool = True, required: bool = False) -> Secret:

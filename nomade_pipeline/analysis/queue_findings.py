@@ -30,6 +30,10 @@ _HOPELESS_REASON = re.compile(
 
 # With fewer ended tasks than this neither a share nor a spread says much.
 LEAST_TASKS = 5
+# An array is sick when a fifth of its tasks failed, or when the middle half of its run times spans the median: one of
+# them usually waits for what the others do not need.
+SICK_FAILED_RATIO = 0.2
+SICK_SPREAD_RATIO = 1.0
 
 BALANCED = (0.5, 2.0)
 LEAST_SHARE = 0.01
@@ -151,6 +155,12 @@ def _health(number: str, rows: Sequence[Row]) -> ArrayHealth:
     median = quantile(times, 0.5) if len(times) >= LEAST_TASKS else None
     spread = (quantile(times, 0.75) - quantile(times, 0.25)) / median if median else None
     return ArrayHealth(number, len(rows), failed / len(rows) if len(rows) >= LEAST_TASKS else None, median, spread)
+
+
+def is_sick(health: ArrayHealth) -> bool:
+    """Whether an array fails too often or its tasks take too differently long."""
+    failed, spread = health.failed_ratio, health.spread_ratio
+    return (failed is not None and failed >= SICK_FAILED_RATIO) or (spread is not None and spread >= SICK_SPREAD_RATIO)
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:

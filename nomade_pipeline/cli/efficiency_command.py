@@ -9,7 +9,7 @@ import click
 
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.jobs_command import percent
-from nomade_pipeline.cli.output import age_text, echo_json, faint, table
+from nomade_pipeline.cli.output import age_text, cluster_first, echo_json, faint, table
 from nomade_pipeline.cli.since import since_option
 from nomade_pipeline.status.jobs import efficiency
 from nomade_pipeline.tables.job_rollups import DIMENSIONS
@@ -23,22 +23,26 @@ from nomade_pipeline.tables.job_rollups import DIMENSIONS
 @click.option(
     "--by", type=click.Choice(DIMENSIONS), default="user", show_default=True, help="What jobs are grouped by."
 )
+@click.option("--cluster", default="", metavar="NAME", help="Only this cluster.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most lines to show.")
 @since_option("7d")
 @json_option
 @pass_invocation
-def efficiency_command(invocation: Invocation, by: str, limit: int, since: datetime, as_json: bool) -> int:
+def efficiency_command(
+    invocation: Invocation, by: str, cluster: str, limit: int, since: datetime, as_json: bool
+) -> int:
     """Show what users or accounts were given, how much of it their jobs used, and how many failed.
 
     CPU: time used of the time held by the jobs of which it is known. Memory: seff's peak of what was
     allocated, likewise. Failed: of the jobs that succeeded or failed; cancelled ones are neither.
     """
-    rows = efficiency(invocation.config, by, since)
+    rows = efficiency(invocation.config, by, since, cluster)
     if as_json:
         echo_json(rows)
         return FINE
     headers = (by, "jobs", "failed", "CPU hours", "CPU used", "memory used", "GPU hours", "mean wait", "measured")
-    click.echo(table(headers, [_row(row) for row in rows[:limit]], right=headers[1:]))
+    shown, lines = cluster_first(headers, rows[:limit], [_row(row) for row in rows[:limit]])
+    click.echo(table(shown, lines, right=headers[-8:]))
     if len(rows) > limit:
         click.echo(faint(f"{limit} of {len(rows)}; --limit shows more"))
     return FINE

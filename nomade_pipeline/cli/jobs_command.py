@@ -9,7 +9,7 @@ import click
 
 from nomade_pipeline import clock
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
-from nomade_pipeline.cli.output import age_text, echo_json, faint, number, shorten, table
+from nomade_pipeline.cli.output import age_text, cluster_first, echo_json, faint, number, shorten, table
 from nomade_pipeline.cli.since import since_option
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.jobs import Wanted, ended_jobs
@@ -34,6 +34,7 @@ LIVE = ("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING")
     help="A state (TIMEOUT, running, pending …), an outcome (OOM, SEGFAULT …), or `failed` for all that failed.",
 )
 @click.option("--name", default="", metavar="PATTERN", help="Only jobs whose name fits this shell pattern.")
+@click.option("--cluster", default="", metavar="NAME", help="Only jobs of this cluster.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Most jobs to show.")
 @since_option("24h")
 @json_option
@@ -45,12 +46,13 @@ def jobs_command(
     partition: str,
     state: str,
     name: str,
+    cluster: str,
     limit: int,
     since: datetime,
     as_json: bool,
 ) -> int:
     """List jobs that have ended, the newest first; with a state of the queue those that are in it."""
-    wanted = Wanted(since, user, account, partition, state, name)
+    wanted = Wanted(since, user, account, partition, state, name, cluster)
     if state.upper() in LIVE:
         rows = [job for job in live_jobs(invocation.paths.spool, clock.now()) if _is_wanted(job, wanted)]
         return _show_live(rows, state.upper(), limit, as_json=as_json)
@@ -62,7 +64,8 @@ def jobs_command(
         click.echo(f"no such job ended since {_local(clock.to_text(since))}; `--since 7d` looks further back")
         return FINE
     headers = ("job", "user", "partition", "name", "outcome", "ended", "ran", "waited", "CPU", "memory")
-    click.echo(table(headers, [_row(row) for row in rows], right=headers[6:]))
+    shown, lines = cluster_first(headers, rows, [_row(row) for row in rows])
+    click.echo(table(shown, lines, right=headers[-4:]))
     if count > len(rows):
         click.echo(faint(f"{len(rows)} of {count}; --limit shows more"))
     return FINE
@@ -100,7 +103,8 @@ def percent(ratio: float | None) -> str | None:
 
 
 def _local(text: str) -> str:
-    return clock.from_text(text).astimezone().strftime("%m-%d %H:%M")
+    moment = clock.from_text(text).astimezone()
+    return moment.strftime("%m-%d %H:%M" if moment.year == clock.now().astimezone().year else "%Y-%m-%d %H:%M")
 
 
 def _is_wanted(job: Mapping[str, Any], wanted: Wanted) -> bool:
@@ -110,6 +114,7 @@ def _is_wanted(job: Mapping[str, Any], wanted: Wanted) -> bool:
         job["state"] == wanted.state.upper()
         and wanted.user in ("", job["user"])
         and wanted.account in ("", job["account"])
+        and wanted.cluster in ("", job["cluster"])
         and (not wanted.partition or wanted.partition in (job["partition"] or "").split(","))
         and (not wanted.name or fnmatchcase(job["job_name"] or "", wanted.name))
     )
@@ -137,7 +142,8 @@ def _show_live(rows: list[dict[str, Any]], state: str, limit: int, *, as_json: b
         )
         for row in rows[:limit]
     ]
-    click.echo(table(headers, told, right=("priority", "CPUs")))
+    shown, lines = cluster_first(headers, rows[:limit], told)
+    click.echo(table(shown, lines, right=("priority", "CPUs")))
     if len(rows) > limit:
         click.echo(faint(f"{limit} of {len(rows)}; --limit shows more"))
     return FINE

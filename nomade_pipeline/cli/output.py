@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import unicodedata
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import click
 
@@ -74,6 +74,15 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
         "  ".join(pad(text, sizes[i], right=headers[i] in right) for i, text in enumerate(line)).rstrip()
         for line in lines
     )
+
+
+def cluster_first(
+    headers: Sequence[str], rows: Sequence[Mapping[str, Any]], lines: Sequence[Sequence[Any]]
+) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return headers and lines of a table, led by the cluster where the rows are of more than one."""
+    if len({row["cluster"] for row in rows}) < 2:
+        return tuple(headers), [tuple(line) for line in lines]
+    return ("cluster", *headers), [(row["cluster"], *line) for row, line in zip(rows, lines, strict=True)]
 
 
 def bar(percent: float, size: int = BAR_CELLS) -> str:

@@ -23,9 +23,10 @@ from nomade_pipeline.cli.output import (
     warn,
 )
 from nomade_pipeline.errors import NoData
-from nomade_pipeline.status.queue import queues, stuck_jobs_by_cluster
+from nomade_pipeline.status.findings import KINDS, findings_by_cluster, in_words
+from nomade_pipeline.status.queue import queues
 
-MOST_STUCK = 10
+MOST_FINDINGS = 10
 HINT = "`nomade collect --once -C slurm` asks Slurm; `nomade up` or `nomade collect` on the head node keeps asking"
 
 
@@ -38,8 +39,9 @@ def queue_command(invocation: Invocation, partition: str | None, as_json: bool) 
     found = queues(invocation.config, clock.now())
     if not found:
         raise NoData(f"nothing of Slurm has been collected below {invocation.paths.root}", HINT)
-    stuck = stuck_jobs_by_cluster(invocation.config, clock.now())
-    found = [{**queue, "stuck": stuck.get(queue["cluster"], [])} for queue in found]
+    findings = findings_by_cluster(invocation.config, clock.now())
+    nothing: dict[str, Any] = {kind: [] for kind in KINDS}
+    found = [{**queue, "findings": findings.get(queue["cluster"], nothing)} for queue in found]
     if partition is not None:
         found = [_only(queue, partition) for queue in found]
         if not any(queue["partitions"] for queue in found):
@@ -65,15 +67,25 @@ def queue_lines(queue: Mapping[str, Any]) -> list[str]:
     reasons = [row for row in queue["pending"] if row["partition"] != "(cluster)"]
     if reasons:
         lines += ["", heading("Why jobs wait:"), *map(_reason_line, reasons)]
-    if queue["stuck"]:
-        lines += [
-            "",
-            heading("Stuck:"),
-            *(warn(f"  {printable(job['message'])}") for job in queue["stuck"][:MOST_STUCK]),
-        ]
-        left = len(queue["stuck"]) - MOST_STUCK
-        lines += [faint(f"  … {left} more; --json has all")] if left > 0 else []
+    for kind, title in _TITLES.items():
+        lines += _finding_lines(title, [in_words(each) for each in queue["findings"][kind]])
     return lines
+
+
+def _finding_lines(title: str, findings: list[str]) -> list[str]:
+    if not findings:
+        return []
+    left = len(findings) - MOST_FINDINGS
+    more = [faint(f"  … {left} more; --json has all")] if left > 0 else []
+    return ["", heading(f"{title}:"), *(warn(f"  {printable(line)}") for line in findings[:MOST_FINDINGS]), *more]
+
+
+_TITLES = {
+    "stuck": "Stuck",
+    "lost": "Zombies and runaways",
+    "arrays": "Sick arrays",
+    "shares": "Shares out of balance",
+}
 
 
 def _freshness(queue: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from nomade_pipeline.probes import Completed, Interrupted, Probe, ProbeError, Ti
 from nomade_pipeline.tables import system
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import DiskSettings
+    from nomade_pipeline.config.collector_settings import DiskSettings
 
 # Block size, blocks, free, available to users, inodes, free inodes.
 STATFS_FORMAT = "--format=%S %b %f %a %c %d"

@@ -27,7 +27,7 @@ from nomade_pipeline.probes import Completed, Probe
 from nomade_pipeline.tables import system
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import GpuSettings
+    from nomade_pipeline.config.collector_settings import GpuSettings
 
 TOOL_NAME = "nvidia-smi"
 QUERY = (

@@ -30,7 +30,7 @@ from nomade_pipeline.probes import Completed, Probe
 from nomade_pipeline.tables import system
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import IostatSettings
+    from nomade_pipeline.config.collector_settings import IostatSettings
 
 # Before this release `-y` gave a wrong first CPU line, and some wrote invalid JSON (tool_traps 84).
 SOUND_JSON = (12, 0, 6)

@@ -26,7 +26,7 @@ from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import JobMetricsSettings
+    from nomade_pipeline.config.collector_settings import JobMetricsSettings
 
 # slurmdbd writes a job's end seconds after it, and an epilog may take minutes.
 OVERLAP = timedelta(minutes=10)

@@ -42,7 +42,7 @@ from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables.nodes import JOB_FINDING, JOB_MONITOR
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import MonitorSettings
+    from nomade_pipeline.config.collector_settings import MonitorSettings
 
 # Between two looks of an interval, jobs whose processes change are glanced at: so often, for at most this share of the
 # time, and for so long after a process began.

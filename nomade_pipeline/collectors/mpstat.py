@@ -28,7 +28,7 @@ from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables import system
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import MpstatSettings
+    from nomade_pipeline.config.collector_settings import MpstatSettings
 
 Cells = Mapping[str, Any]
 

@@ -34,7 +34,7 @@ from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables import system
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import NfsSettings
+    from nomade_pipeline.config.collector_settings import NfsSettings
 
 _MOUNT_LINE = re.compile(r"(?P<source>\S.*) mounted on (?P<point>/.*):")
 _VALUE = re.compile(r"-?[\d.,]+ \([^)]*\)|\S+")

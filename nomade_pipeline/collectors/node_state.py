@@ -21,7 +21,7 @@ from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables.nodes import NODE_STATE
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import NodeStateSettings
+    from nomade_pipeline.config.collector_settings import NodeStateSettings
 
 # -a: also nodes of hidden partitions only; -d: the resources in use; -o: one line each.
 COMMAND = ("scontrol", "-a", "-d", "-o", "show", "node")

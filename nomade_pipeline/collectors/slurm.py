@@ -22,7 +22,7 @@ from nomade_pipeline.tables import slurm_queue as tables
 from nomade_pipeline.tables.contract import Table
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import SlurmSettings
+    from nomade_pipeline.config.collector_settings import SlurmSettings
 
 TIMEOUT = 60.0
 SDIAG = ("sdiag",)

@@ -38,7 +38,7 @@ from nomade_pipeline.probes import Probe
 from nomade_pipeline.tables import system
 
 if TYPE_CHECKING:
-    from nomade_pipeline.config.settings import VmstatSettings
+    from nomade_pipeline.config.collector_settings import VmstatSettings
 
 KIB = 1024
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from nomade_pipeline.config.load import ConfigError
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.config.toml import TomlError, read_toml
+from nomade_pipeline.config.toml import TomlError, line_of, lines_of, read_toml
 
 _HEADER = re.compile(r"\s*\[\[\s*([A-Za-z0-9_-]+)\s*\]\]\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
@@ -34,6 +35,7 @@ class Entry:
 
 
 FILE_NAME = "alerts.toml"
+KINDS = ("rule", "target", "route", "mute")
 
 
 def alerts_file(config: Config) -> Optional[Path]:
@@ -71,11 +73,19 @@ def read_entries(path: Path) -> List[Entry]:
     places = _places(text)
     entries = []
     for kind, tables in content.items():
+        if kind not in KINDS:
+            raise ConfigError((_unknown(path, text, kind),))
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise ConfigError((f"{path}: {kind}: write [[{kind}]] above its keys",))
         for table, (line, key_lines) in zip(tables, places.get(kind, [])):
             entries.append(Entry(kind, table, line, key_lines))
     return sorted(entries, key=lambda entry: entry.line)
+
+
+def _unknown(path: Path, text: str, kind: str) -> str:
+    near = difflib.get_close_matches(kind.lower(), KINDS, n=1)
+    advice = f"did you mean [[{near[0]}]]?" if near else f"there are {', '.join(f'[[{each}]]' for each in KINDS)}"
+    return f"{path}:{line_of(lines_of(text), (kind,))}: [[{kind}]] is unknown; {advice}"
 
 
 def _places(text: str) -> Dict[str, List[tuple[int, Dict[str, int]]]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Iterable, Iterator, TypeVar
 
 from nomade_pipeline.collectors.base import Rejected
 
 if TYPE_CHECKING:
     import polars
+
+_Item = TypeVar("_Item")
 
 
 class ImportRefusedError(Exception):
@@ -41,3 +44,12 @@ def text_frame(columns: Iterable[polars.Series]) -> polars.DataFrame:
             for column in columns
         ]
     )
+
+
+def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Yield items while another thread makes the next one."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item

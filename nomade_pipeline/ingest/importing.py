@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Callable, Iterator, Sequence
 from nomade_pipeline import clock
 from nomade_pipeline.collectors.base import Rejected
 from nomade_pipeline.ingest.import_parquet import read_parquet
-from nomade_pipeline.ingest.import_parts import Part
+from nomade_pipeline.ingest.import_parts import Part, one_ahead
 from nomade_pipeline.ingest.import_sacct import read_sacct
 from nomade_pipeline.ingest.import_swf import read_swf
 from nomade_pipeline.ingest.job_frame import JobFrame, jobs_of_frame
@@ -177,7 +176,7 @@ class _Intake:
             parts = read_sacct(self._path, self._columns)
         else:
             parts = read_swf(self._path) if self._kind == SWF else read_parquet(self._path)
-        for part in _one_ahead(parts):
+        for part in one_ahead(parts):
             self._progress(what, part.done)
             yield part
 
@@ -195,15 +194,6 @@ class _Intake:
         for name, count in told.filter(~kept).value_counts().iter_rows():
             self._report.other_clusters[name] += count
         return frame.filter(kept).with_columns(pl.lit(self._wanted or "").alias("cluster"))
-
-
-def _one_ahead(parts: Iterator[Part]) -> Iterator[Part]:
-    """Yield parts while the next one is read by another thread."""
-    with ThreadPoolExecutor(1) as pool:
-        upcoming = pool.submit(next, parts, None)
-        while (part := upcoming.result()) is not None:
-            upcoming = pool.submit(next, parts, None)
-            yield part
 
 
 def _quarantine(store: Store, path: Path, refused: Sequence[Refused]) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Iterator, NamedTuple, Self
 
 from nomade_pipeline import clock
+from nomade_pipeline.ingest.import_parts import one_ahead
 from nomade_pipeline.ingest.partition import is_over
 from nomade_pipeline.ingest.records import stamped
 from nomade_pipeline.quality.contract import REASON, check
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # Days are written by this many threads: most of the work is compression, which lets the others run.
 WRITERS = max(1, min(4, os.cpu_count() or 1))
 # So many rows are brought together, written and booked at a time.
-ROWS_TOGETHER = 100_000
+ROWS_TOGETHER = 50_000
 
 
 class WrittenDay(NamedTuple):
@@ -135,8 +136,8 @@ class WaitingRows:
             LakeError: the lake cannot be written.
         """
         with ThreadPoolExecutor(WRITERS) as pool:
-            for group in self._groups():
-                written = list(pool.map(self._publish_day, *zip(*self._rows_of(group), strict=True)))
+            for group in one_ahead(list(self._rows_of(days)) for days in self._groups()):
+                written = list(pool.map(self._publish_day, *zip(*group, strict=True)))
                 hours = {hour: told for each in written for hour, told in each.published.hours.items()}
                 self._store.rollups.record_hours(self._table.name, self._cluster, hours)
                 yield from written

@@ -5,13 +5,11 @@ Standard library only: `nomade status` and `nomade queue` answer before a data f
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Iterable, Mapping
 
 from nomade_pipeline import clock
-from nomade_pipeline.analysis.queue_findings import stuck_jobs
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
 from nomade_pipeline.store.spool import Batch
@@ -63,20 +61,6 @@ def queues(config: Config, now: datetime) -> list[dict[str, Any]]:
         )
         for cluster in sorted({*queue, *schedulers})
     ]
-
-
-def stuck_jobs_by_cluster(config: Config, now: datetime) -> dict[str, list[dict[str, Any]]]:
-    """Return the stuck jobs of each cluster; see `analysis.queue_findings.stuck_jobs`."""
-    by_cluster: dict[str, list[dict[str, Any]]] = {}
-    for job in live_jobs(config.paths.spool, now):
-        by_cluster.setdefault(job["cluster"], []).append(job)
-    return {
-        cluster: [
-            {**asdict(found), "since_time": clock.to_text(found.since_time)}
-            for found in stuck_jobs(jobs, now, config.alerts.queue_stuck_days)
-        ]
-        for cluster, jobs in by_cluster.items()
-    }
 
 
 def _queue(

@@ -36,8 +36,16 @@ class AlertStore:
         with self.rollups.engine.begin() as connection:
             yield AlertTransaction(connection)
 
-    def window(self, table: str, column: str, since: datetime) -> list[tuple[str, str, str, float]]:
-        """Return (cluster, subject, time of the bin, value) of the remembered series of a column, in this order.
+    def newest_bin(self, table: str, column: str) -> str | None:
+        """Return the time of the newest bin of a column, None when none is remembered."""
+        (row,) = self.rollups.rows(
+            "SELECT max(bin_time) AS newest FROM alert_window WHERE table_name = ? AND column_name = ?", (table, column)
+        )
+        newest: str | None = row["newest"]
+        return newest
+
+    def window(self, table: str, column: str, since: datetime) -> list[tuple[str, str, float, float]]:
+        """Return (cluster, subject, seconds since 1970 UTC, value) of the remembered series of a column, in this order.
 
         Args:
             table: raw table.
@@ -46,11 +54,11 @@ class AlertStore:
         """
         with self.rollups.engine.connect() as connection:
             rows = connection.exec_driver_sql(
-                "SELECT cluster, subject, bin_time, value FROM alert_window "
+                "SELECT cluster, subject, round((julianday(bin_time) - 2440587.5) * 86400, 3), value FROM alert_window "
                 "WHERE table_name = ? AND column_name = ? AND bin_time >= ? ORDER BY cluster, subject, bin_time",
                 (table, column, clock.to_text(since)),
             )
-            return [(str(cluster), str(subject), str(moment), value) for cluster, subject, moment, value in rows]
+            return [(str(cluster), str(subject), moment, value) for cluster, subject, moment, value in rows]
 
     def offsets(self) -> dict[str, int]:
         """Return the length that has been read of each spool file, by its path below the spool."""

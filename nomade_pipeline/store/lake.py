@@ -147,7 +147,8 @@ class Lake:
                 digest, rows = self._swap_day(table, cluster, day, whole)
             else:
                 held = [file.read() for file in stored]
-                joined = winners(table, [*held, frame])
+                told_again = len(held) == 1 and frame.sort(table.key).equals(held[0])
+                joined = held[0] if told_again else winners(table, [*held, frame])
                 if self.is_closed(table, cluster, day) and joined.equals(held[0]):
                     digest, rows = content_hash(joined), joined.height
                 else:

@@ -15,13 +15,8 @@ from hypothesis import strategies as st
 from nomade_pipeline.agent.once import settings_of
 from nomade_pipeline.collectors import gpu, iostat, mpstat, registry, sadf, vmstat
 from nomade_pipeline.collectors.base import Collected, CollectorError, Skipped
-from nomade_pipeline.config.settings import (
-    Config,
-    DiskSettings,
-    IostatSettings,
-    MpstatSettings,
-    VmstatSettings,
-)
+from nomade_pipeline.config.collector_settings import DiskSettings, IostatSettings, MpstatSettings, VmstatSettings
+from nomade_pipeline.config.settings import Config
 from nomade_pipeline.probes import LiveProbe
 from nomade_pipeline.replay import Recorded, ReplayProbe
 from nomade_pipeline.tables.catalog import raw_table_named

@@ -18,7 +18,7 @@ LOOK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from nomade_pipeline.collectors.job_monitor import JobMonitor
-from nomade_pipeline.config.settings import MonitorSettings
+from nomade_pipeline.config.collector_settings import MonitorSettings
 from nomade_pipeline.probes import LiveProbe
 seen = JobMonitor().collect(LiveProbe(), MonitorSettings(), 1)
 print(json.dumps([seen.note, [row for reading in seen.readings for row in reading.rows]], default=str))

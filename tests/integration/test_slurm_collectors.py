@@ -15,7 +15,7 @@ from nomade_pipeline.agent.runs import run_collector
 from nomade_pipeline.collectors import node_state, slurm, slurm_collectors
 from nomade_pipeline.collectors.base import Collected
 from nomade_pipeline.collectors.slurm_states import parse_job_state, reason_class
-from nomade_pipeline.config.settings import NodeStateSettings, SlurmSettings
+from nomade_pipeline.config.collector_settings import NodeStateSettings, SlurmSettings
 from nomade_pipeline.probes import LiveProbe
 
 Row = dict[str, Any]

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import pytest
+from support.jobs import jobs_on
 from support.lab import Lab
 from support.site import Site
 
@@ -33,7 +34,10 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Site:
     )
     try:
         assert lab.manifest["jobs"]
-        time.sleep(10)
+        # Other tests may have run the workload before: one job at least writes while the agent looks.
+        jobs = jobs_on(lab)
+        jobs.ended(jobs.submit(jobs.work(rest=6.0), "--mem=400"))
+        time.sleep(6)
     finally:
         agent.send_signal(signal.SIGTERM)
         _, told = agent.communicate(timeout=30)

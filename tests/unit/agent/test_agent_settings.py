@@ -11,7 +11,7 @@ from nomade_pipeline import clock
 from nomade_pipeline.agent import service
 from nomade_pipeline.agent.once import choose
 from nomade_pipeline.collectors.base import CollectorError, Skipped
-from nomade_pipeline.config.settings import CollectorsSettings, DiskSettings, GpuSettings, IostatSettings
+from nomade_pipeline.config.collector_settings import CollectorsSettings, DiskSettings, GpuSettings, IostatSettings
 
 
 def with_collectors(config, **sections):

@@ -16,7 +16,7 @@ import pytest
 from nomade_pipeline.agent.keeping import Keeper, recall
 from nomade_pipeline.collectors import slurm_collectors
 from nomade_pipeline.collectors.job_monitor import JobMonitor
-from nomade_pipeline.config.settings import MonitorSettings
+from nomade_pipeline.config.collector_settings import MonitorSettings
 from nomade_pipeline.probes import LiveProbe
 
 # On a machine without Slurm too.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +119,15 @@ def test_a_slow_service_is_asked_less_often_so_that_its_load_stays_within_the_bu
     while len(host.ends) < 2:
         host.run(pace, 60, overhead=spent)
     assert host.ends[1] - spent - began == 60 + rest
+
+
+@pytest.mark.parametrize(("interval", "rest"), [(60, 120.0), (30, 120.0), (300, 300.0)])
+def test_a_service_that_did_not_answer_is_asked_again_soon_however_long_that_took(interval, rest):
+    pace = Pace(spans_interval=False)
+    pace.after(FAILED, 21.0)
+    assert pace.rest(21.0, 0.05, interval, 21.0) == rest
+    pace.after(SUCCESS, 500.0)
+    assert pace.rest(21.0, 0.05, interval, 500.0) == math.ceil(21.0 / 0.05 / interval) * interval - interval
 
 
 def test_a_collector_without_a_budget_never_rests():

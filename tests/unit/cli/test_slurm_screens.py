@@ -23,9 +23,16 @@ from support.slurm import (
 from nomade_pipeline import clock
 from nomade_pipeline.collectors.base import event_readings
 from nomade_pipeline.store.spool import SpoolWriter
-from nomade_pipeline.tables.nodes import NODE_STATE
+from nomade_pipeline.tables.nodes import JOB_FINDING, NODE_STATE
 from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
-from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE, SLURM_SCHEDULER, WHOLE_CLUSTER
+from nomade_pipeline.tables.slurm_queue import (
+    SLURM_JOB,
+    SLURM_QUEUE,
+    SLURM_RUNAWAY,
+    SLURM_SCHEDULER,
+    SLURM_SHARE,
+    WHOLE_CLUSTER,
+)
 
 
 def fill(root, *readings):
@@ -214,3 +221,51 @@ def test_a_job_that_waiting_does_not_help_is_shown_as_stuck(tmp_path, monkeypatc
     )
     fill(tmp_path, *slurm_cycle(T0 - timedelta(minutes=1)), reading_of(SLURM_JOB, T0, held))
     assert ("Stuck:" in nomade("queue", root=tmp_path).stdout) == stuck
+
+
+def test_zombies_sick_arrays_and_unfair_shares_are_shown(tmp_path):
+    zombie = data_of(
+        JOB_FINDING,
+        finding="processes_without_job",
+        node="n1",
+        job_id_raw="66",
+        since_time=T0,
+        message="2 processes live",
+    )
+    runaway = data_of(SLURM_RUNAWAY, job_id_raw="65", since_time=T0, message="job 65 runs for the accounting")
+    share = data_of(SLURM_SHARE, account="physics", user="", partition="", share_ratio=0.25, usage_per_share_ratio=3.0)
+    tasks = [
+        ended_job(str(900 + task), T0, array_job_id="900", array_task_id=task, failure_class=3 if task < 2 else 0)
+        for task in range(5)
+    ]
+    fill(
+        tmp_path,
+        *slurm_cycle(T0),
+        reading_of(JOB_FINDING, T0, zombie),
+        reading_of(SLURM_RUNAWAY, T0, runaway),
+        reading_of(SLURM_SHARE, T0, share),
+        *event_readings(JOB_METRICS, tasks),
+    )
+    shown = nomade("queue", root=tmp_path).stdout
+    assert "Zombies and runaways:\n  2 processes live\n  job 65 runs for the accounting" in shown
+    assert "Sick arrays:\n  array 900 simulate of alice: 40% of 5 ended tasks failed" in shown
+    assert "Shares out of balance:\n  account physics has used 3.00 times its share of 25.0%" in shown
+    with clock.set_to(at(30)):
+        (queue,) = nomade("queue", "--json", root=tmp_path).json
+    assert queue["findings"]["lost"] == [], "what is not told again is over"
+    assert queue["findings"]["arrays"][0]["failed_ratio"] == 0.4
+
+
+def test_where_jobs_are_of_several_clusters_the_lines_say_of_which_and_one_can_be_chosen(tmp_path):
+    fill(tmp_path, *slurm_cycle(T0))
+    with clock.set_to(at(0.1)):
+        SpoolWriter(tmp_path / "spool", "second", "head2").append(event_readings(JOB_METRICS, [ended_job("5", T0)]))
+    ingest(tmp_path, minutes=60)
+    for command in (("jobs", "--since", "2d"), ("efficiency",)):
+        both = nomade(*command, root=tmp_path).stdout
+        assert both.startswith("cluster")
+        assert "second" in both
+        one = nomade(*command, "--cluster", CLUSTER, root=tmp_path).stdout
+        assert not one.startswith("cluster")
+        rows = nomade(*command, "--cluster", "second", "--json", root=tmp_path).json
+        assert {row["cluster"] for row in rows} == {"second"}

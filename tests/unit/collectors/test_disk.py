@@ -10,7 +10,7 @@ import pytest
 
 from nomade_pipeline.collectors import disk
 from nomade_pipeline.collectors.base import CollectorError
-from nomade_pipeline.config.settings import DiskSettings
+from nomade_pipeline.config.collector_settings import DiskSettings
 from nomade_pipeline.probes import Interrupted, LiveProbe, TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
 

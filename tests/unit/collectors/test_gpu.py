@@ -7,7 +7,7 @@ import pytest
 from nomade_pipeline.collectors import gpu
 from nomade_pipeline.collectors.base import CollectorError, Skipped
 from nomade_pipeline.collectors.gpu_forms import parse_listing
-from nomade_pipeline.config.settings import GpuSettings
+from nomade_pipeline.config.collector_settings import GpuSettings
 from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
 

@@ -8,7 +8,7 @@ import pytest
 
 from nomade_pipeline.collectors import blockdev, iostat
 from nomade_pipeline.collectors.base import CollectorError
-from nomade_pipeline.config.settings import IostatSettings
+from nomade_pipeline.config.collector_settings import IostatSettings
 from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
 

@@ -13,7 +13,7 @@ from nomade_pipeline.collectors.base import Collected, CollectorError, Skipped
 from nomade_pipeline.collectors.job_metrics import JobHistory
 from nomade_pipeline.collectors.sacct_command import ENDED, fresh_delimiter
 from nomade_pipeline.collectors.slurm_collectors import JOBS
-from nomade_pipeline.config.settings import JobMetricsSettings
+from nomade_pipeline.config.collector_settings import JobMetricsSettings
 from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
 from nomade_pipeline.tables.outcomes import JOB_FLAGS, JOB_STATES

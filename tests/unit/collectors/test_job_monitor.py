@@ -13,7 +13,7 @@ from nomade_pipeline.collectors.base import CollectorError, Skipped
 from nomade_pipeline.collectors.job_monitor import JobMonitor
 from nomade_pipeline.collectors.procfs import PAGE_BYTES
 from nomade_pipeline.collectors.slurm_collectors import MONITOR
-from nomade_pipeline.config.settings import MonitorSettings
+from nomade_pipeline.config.collector_settings import MonitorSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
 WRITE = "0100001"

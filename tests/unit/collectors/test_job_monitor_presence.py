@@ -7,7 +7,7 @@ from support.processes import Proc, files_of
 
 from nomade_pipeline.collectors.base import Skipped
 from nomade_pipeline.collectors.slurm_collectors import MONITOR
-from nomade_pipeline.config.settings import MonitorSettings
+from nomade_pipeline.config.collector_settings import MonitorSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
 COMM = {"/proc/10/comm": "slurmd\n"}

@@ -8,7 +8,7 @@ import pytest
 
 from nomade_pipeline.collectors import mpstat
 from nomade_pipeline.collectors.base import CollectorError
-from nomade_pipeline.config.settings import MpstatSettings
+from nomade_pipeline.config.collector_settings import MpstatSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
 USAGE = Recorded(

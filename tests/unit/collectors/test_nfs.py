@@ -7,7 +7,7 @@ import pytest
 from nomade_pipeline.collectors import nfs
 from nomade_pipeline.collectors.base import CollectorError, Skipped
 from nomade_pipeline.collectors.mountstats import mountstats_rates, parse_mountstats
-from nomade_pipeline.config.settings import NfsSettings
+from nomade_pipeline.config.collector_settings import NfsSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
 MOUNTINFO = (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nomade_pipeline.collectors import node_state
 from nomade_pipeline.collectors.base import CollectorError, Skipped
 from nomade_pipeline.collectors.slurm_nodes import split_reason
-from nomade_pipeline.config.settings import NodeStateSettings
+from nomade_pipeline.config.collector_settings import NodeStateSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
 ASKED = "slurm-22.05/asked"

@@ -10,7 +10,7 @@ import pytest
 from nomade_pipeline.collectors import slurm
 from nomade_pipeline.collectors.base import CollectorError, Skipped
 from nomade_pipeline.collectors.slurm_services import DBD_QUESTION
-from nomade_pipeline.config.settings import SlurmSettings
+from nomade_pipeline.config.collector_settings import SlurmSettings
 from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
 

@@ -7,7 +7,7 @@ import pytest
 from nomade_pipeline.collectors import vmstat
 from nomade_pipeline.collectors.base import CollectorError
 from nomade_pipeline.collectors.procfs import PAGE_BYTES
-from nomade_pipeline.config.settings import VmstatSettings
+from nomade_pipeline.config.collector_settings import VmstatSettings
 from nomade_pipeline.replay import Recorded, ReplayProbe
 
 MEMINFO = (

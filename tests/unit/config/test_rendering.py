@@ -10,10 +10,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nomade_pipeline.config.collector_settings import MonitorSettings
 from nomade_pipeline.config.load import load_config
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.config.render import describe, example, to_toml
-from nomade_pipeline.config.settings import AlertsSettings, Config, MonitorSettings
+from nomade_pipeline.config.settings import AlertsSettings, Config
 from nomade_pipeline.config.toml import read_literal, to_literal
 from nomade_pipeline.config.validate import all_paths
 

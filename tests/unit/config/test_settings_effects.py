@@ -13,8 +13,8 @@ from nomade_pipeline.agent.once import store
 from nomade_pipeline.agent.runs import RunReport
 from nomade_pipeline.collectors import gpu
 from nomade_pipeline.collectors.base import CollectorError, Reading
+from nomade_pipeline.config.collector_settings import GpuSettings
 from nomade_pipeline.config.load import load_config
-from nomade_pipeline.config.settings import GpuSettings
 from nomade_pipeline.probes import LiveProbe
 from nomade_pipeline.store.spool import decode_line, spool_files, whole_lines
 

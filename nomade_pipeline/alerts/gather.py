@@ -1,0 +1,98 @@
+"""What a tick looks at: newest readings from the spool's tail and the database, findings, remembered series.
+
+Each table is read once a tick, however many rules look at it. A reading that is older than three intervals is no
+evidence: its alerts stay as they are, and that nothing comes is a rule of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Iterable, Sequence
+
+from nomade_pipeline import clock
+from nomade_pipeline.alerts.evidence import Evidence, Place, Sample, sample_of
+from nomade_pipeline.alerts.rule import ABSENCE, FINDING, STATE, Rule
+from nomade_pipeline.alerts.sources import JOB_OUTCOMES, findings, hosts_without_data, job_outcomes
+from nomade_pipeline.config.settings import Config
+from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
+from nomade_pipeline.tables.catalog import raw_table_named
+
+if TYPE_CHECKING:
+    from nomade_pipeline.alerts.windows import Windows
+
+
+@dataclass
+class Gatherer:
+    """The evidence of one tick.
+
+    Attributes:
+        database: the rollup database, for reading.
+        windows: remembered series.
+    """
+
+    config: Config
+    database: Database
+    windows: Windows
+    now: datetime
+    _snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
+
+    def evidence(self, rule: Rule) -> Evidence:
+        """Return what is known for a rule."""
+        if rule.kind == FINDING:
+            return self._findings[rule.column]
+        if rule.kind == ABSENCE:
+            return Evidence(tuple(hosts_without_data(self.config, self.database, self.now)))
+        if rule.table == JOB_OUTCOMES.name:
+            return self._with_series(rule, Evidence(tuple(filter_for(rule, job_outcomes(self.database, self.now)))))
+        snapshots = self._fresh(rule.table)
+        samples = tuple(filter_for(rule, newest_samples(rule, snapshots)))
+        clusters = tuple(sorted({snapshot.cluster for snapshot in snapshots}))
+        return self._with_series(rule, Evidence(samples, complete=rule.kind == STATE, clusters=clusters))
+
+    def _with_series(self, rule: Rule, evidence: Evidence) -> Evidence:
+        if not rule.needs_series:
+            return evidence
+        series = self.windows.series(rule, evidence.samples)
+        return Evidence(evidence.samples, evidence.complete, evidence.clusters, series)
+
+    @cached_property
+    def _findings(self) -> dict[str, Evidence]:
+        return findings(self.config, self.database, self.now)
+
+    def _fresh(self, name: str) -> list[Snapshot]:
+        """Return the newest readings of a table that are young enough to say something."""
+        if name not in self._snapshots:
+            table = raw_table_named(name)
+            interval = configured_interval(self.config, table.collector)
+            self._snapshots[name] = [
+                snapshot
+                for snapshot in newest(self.config.paths, self.database, table)
+                if not snapshot.is_stale(self.now, interval)
+            ]
+        return self._snapshots[name]
+
+
+def newest_samples(rule: Rule, snapshots: Iterable[Snapshot]) -> list[Sample]:
+    """Return the newest sample of each subject; what many hosts see (a network file system) counts once."""
+    table = raw_table_named(rule.table)
+    found: dict[Place, Sample] = {}
+    for snapshot in snapshots:
+        common = {"cluster": snapshot.cluster, "host": snapshot.host}
+        for row in snapshot.rows:
+            sample = sample_of(table, {**row, **common}, rule.subject, snapshot.sample_time)
+            known = found.get(sample.place)
+            if known is None or (sample.time, sample.row["host"]) > (known.time, known.row["host"]):
+                found[sample.place] = sample
+    return list(found.values())
+
+
+def filter_for(rule: Rule, samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that a rule looks at."""
+    return [sample for sample in samples if rule.holds_for(sample.row)]
+
+
+def gatherer(config: Config, windows: Windows) -> Gatherer:
+    """Return the evidence of this moment."""
+    return Gatherer(config, Database(config.paths), windows, clock.now())

@@ -1,0 +1,230 @@
+"""Where a fit must begin anew, and which samples it must leave out: jumps, resets, clean-ups, gaps, spikes.
+
+All functions take rows of samples, the newest in the last column, NaN before the first one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial.legendre import legvander
+
+from nomade_pipeline.analysis.series import DAY_SECONDS, Flags, Floats, Integers, SeriesBatch
+
+# A change between two samples is sudden beyond so many standard deviations of the usual changes.
+JUMP_DEVIATIONS = 8.0
+# A single sample that leaves its neighbours by so many, and from which the next one comes back, is a spike.
+SPIKE_DEVIATIONS = 5.0
+# Samples that miss for a quarter of the window, and for six usual intervals, are a gap.
+GAP_SHARE, GAP_INTERVALS = 0.25, 6.0
+# A break must explain so many times more than chance (F). Of noise alone the best of all places reaches 8 in 1 % of cases
+# (Andrews 1993, table 1, two parameters); what is beyond that is for noise that the correction does not see whole.
+BREAK_F = 20.0
+LEAST_SIDE = 8
+# What no parabola describes is fitted over the newer half, so often at most.
+HALVINGS = 3
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """What was found in each series.
+
+    Attributes:
+        jump: size of the newest sudden change of level; NaN where there is none.
+        jump_time: first sample after it, seconds since 1970 UTC.
+        restart_time: first sample of the fit where it begins anew; NaN where it does not.
+    """
+
+    jump: Floats
+    jump_time: Floats
+    restart_time: Floats
+
+
+def begin_anew(series: SeriesBatch, window_seconds: float) -> tuple[SeriesBatch, Breaks]:
+    """Return the samples since the last break of each series, without spikes, and what the breaks were."""
+    rows, columns = np.arange(len(series)), np.arange(series.times.shape[1])
+    slope, deviation = usual_change(series.times, series.values)
+    level = series.values - slope[:, None] * (series.times - series.newest()[:, None])
+    jump = last_true(jumps(level, deviation))
+    start = np.maximum(jump, last_true(gaps(series.times, window_seconds)))
+    kept = series.only((columns >= start[:, None]) & ~spikes(level, deviation))
+    size = np.where(jump > 0, level[rows, jump] - level[rows, jump - 1], np.nan)
+    time = np.where(jump > 0, series.times[rows, jump], np.nan)
+    for find in (_turns, *[_halves] * HALVINGS):
+        kept = kept.only(np.arange(kept.times.shape[1]) >= find(kept)[:, None])
+    first = np.nanmin(kept.times, axis=1, initial=np.inf)
+    began = np.nanmin(series.times, axis=1, initial=np.inf)
+    return kept, Breaks(size, time, np.where(first > began, first, np.nan))
+
+
+def _turns(series: SeriesBatch) -> Integers:
+    """Return the column at which each series begins anew with another slope; -1 for none."""
+    return slope_change((series.times - series.newest()[:, None]) / DAY_SECONDS, series.values)
+
+
+def _halves(series: SeriesBatch) -> Integers:
+    """Return the middle column of each series that no parabola describes; -1 for the others."""
+    width = series.times.shape[1]
+    count = np.count_nonzero(~np.isnan(series.times), axis=1)
+    return np.where(bends(series.times - series.newest()[:, None], series.values), width - count // 2, -1)
+
+
+def row_quantile(values: Floats, part: float) -> Floats:
+    """Return a quantile of each row, NaN left out, the nearest rank; NaN for rows without values."""
+    ordered = np.sort(values, axis=1)
+    counts = np.count_nonzero(~np.isnan(values), axis=1)
+    places = np.clip(np.round(part * (counts - 1)).astype(int), 0, None)
+    return ordered[np.arange(len(values)), places] if values.shape[1] else np.full(len(values), np.nan)
+
+
+def usual_change(times: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Return the median slope between neighbours and the standard deviation of their changes about it, robustly.
+
+    The deviation is the larger one of the median and the upper quartile of the absolute changes, each scaled to the
+    normal distribution, so that bursts in a quarter of the samples are noise and not jumps. Where most samples repeat
+    the one before (a coarse reading) it is the second smallest change there is.
+    """
+    steps, changes = np.diff(times, axis=1), np.diff(values, axis=1)
+    slope = row_quantile(changes / steps, 0.5)
+    spread = np.abs(changes - slope[:, None] * steps)
+    deviation = np.maximum(row_quantile(spread, 0.5) / 0.6745, row_quantile(spread, 0.75) / 1.1503)
+    moved = np.sort(np.where(changes == 0.0, np.nan, np.abs(changes)), axis=1)
+    quantum = moved[:, 1] if moved.shape[1] > 1 else np.zeros(len(values))
+    rounding = 64 * np.finfo(float).eps * np.nanmax(np.abs(values), axis=1, initial=0.0)
+    return slope, np.maximum(np.where(deviation > rounding, deviation, np.nan_to_num(quantum)), rounding)
+
+
+def jumps(level: Floats, deviation: Floats) -> Flags:
+    """Return the samples before which the level changed suddenly: two on each side agree, so one spike is no jump.
+
+    Args:
+        level: values without their median slope.
+        deviation: of the changes, one a row.
+    """
+    found = np.zeros(level.shape, bool)
+    if level.shape[1] >= 4:
+        before = np.stack([level[:, :-3], level[:, 1:-2]])
+        after = np.stack([level[:, 2:-1], level[:, 3:]])
+        least = JUMP_DEVIATIONS * deviation[:, None]
+        rose = after.min(axis=0) - before.max(axis=0) > least
+        fell = before.min(axis=0) - after.max(axis=0) > least
+        found[:, 2:-1] = rose | fell
+    return found
+
+
+def spikes(level: Floats, deviation: Floats) -> Flags:
+    """Return the single samples that leave both neighbours in one direction; the newest one is held against the two before."""
+    found = np.zeros(level.shape, bool)
+    if level.shape[1] >= 3:
+        least = SPIKE_DEVIATIONS * deviation[:, None]
+        others = np.concatenate([level[:, 2:], level[:, -3:-2]], axis=1)
+        left, right = level[:, 1:] - level[:, :-1], level[:, 1:] - others
+        found[:, 1:] = (np.minimum(left, right) > least) | (np.maximum(left, right) < -least)
+    return found
+
+
+def gaps(times: Floats, window: float) -> Flags:
+    """Return the first samples after a gap."""
+    found = np.zeros(times.shape, bool)
+    steps = np.diff(times, axis=1)
+    usual = row_quantile(steps, 0.5)[:, None]
+    found[:, 1:] = steps > np.maximum(GAP_INTERVALS * usual, GAP_SHARE * window)
+    return found
+
+
+def last_true(flags: Flags) -> Integers:
+    """Return the column of the last true flag of each row, -1 where there is none."""
+    width = flags.shape[1]
+    if not width:
+        return np.full(len(flags), -1)
+    place = width - 1 - np.argmax(flags[:, ::-1], axis=1)
+    return np.where(flags.any(axis=1), place, -1)
+
+
+def slope_change(times: Floats, values: Floats) -> Integers:
+    """Return the column from which on another straight line holds; -1 where one parabola explains the row as well.
+
+    Every place with enough samples on both sides is tried: the residuals of two lines against those of one parabola.
+    """
+    x, y, known = _scaled(times, values)
+    if x.shape[1] < 2 * LEAST_SIDE:
+        return np.full(len(values), -1)
+    sums = np.cumsum(np.stack([known, x, x * x, y, x * y, y * y]).astype(float), axis=2)
+    left, right = sums[:, :, :-1], sums[:, :, -1:] - sums[:, :, :-1]
+    enough = (left[0] >= LEAST_SIDE) & (right[0] >= LEAST_SIDE)
+    both = np.where(enough, _line_rss(left) + _line_rss(right), np.inf)
+    place = np.argmin(both, axis=1)
+    broken = _two_lines(x, y, known, place)
+    found = enough.any(axis=1) & (_f(_polynomial(x, y, known, 2), broken, y, known, 2, 5) > BREAK_F)
+    return np.where(found, place + 1, -1)
+
+
+def bends(times: Floats, values: Floats) -> Flags:
+    """Return the rows that no parabola describes, because a cubic is better by far."""
+    x, y, known = _scaled(times, values)
+    f = _f(_polynomial(x, y, known, 2), _polynomial(x, y, known, 3), y, known, 1, 4)
+    return (known.sum(axis=1) >= 2 * LEAST_SIDE) & (f > BREAK_F)
+
+
+def _scaled(times: Floats, values: Floats) -> tuple[Floats, Floats, Flags]:
+    """Return time from -1 to 0, values from the newest one, zero where there is none, and where there are any."""
+    known = ~np.isnan(values)
+    span = -np.nanmin(times, axis=1, initial=-1e-9)
+    return (
+        np.where(known, times / span[:, None], 0.0),
+        np.where(known, values - values[:, -1:], 0.0),
+        known,
+    )
+
+
+def _line_rss(sums: Floats) -> Floats:
+    """Return the residual sum of squares of a straight line, from the sums of 1, x, x², y, xy, y²."""
+    n, x, xx, y, xy, yy = sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sxx, sxy, syy = xx - x * x / n, xy - x * y / n, yy - y * y / n
+        return np.asarray(np.maximum(syy - sxy * sxy / sxx, 0.0))
+
+
+def _two_lines(x: Floats, y: Floats, known: Flags, place: Integers) -> Floats:
+    """Return the residuals of lines up to and after a column."""
+    residuals = np.zeros(x.shape)
+    after = np.arange(x.shape[1])[None, :] > place[:, None]
+    for side in (known & after, known & ~after):
+        n = np.maximum(side.sum(axis=1, keepdims=True), 1)
+        mean_x, mean_y = (np.where(side, each, 0).sum(axis=1, keepdims=True) / n for each in (x, y))
+        dx, dy = np.where(side, x - mean_x, 0.0), np.where(side, y - mean_y, 0.0)
+        slope = (dx * dy).sum(axis=1, keepdims=True) / np.maximum((dx * dx).sum(axis=1, keepdims=True), 1e-300)
+        residuals += dy - slope * dx
+    return residuals
+
+
+def _polynomial(x: Floats, y: Floats, known: Flags, degree: int) -> Floats:
+    """Return the residuals of a polynomial; of rows with too few samples, the values themselves."""
+    basis = np.where(known[:, :, None], legvander(2 * x + 1, degree), 0.0)
+    transposed = basis.transpose(0, 2, 1)
+    normal = transposed @ basis
+    few = known.sum(axis=1) <= degree
+    normal[few] = np.eye(degree + 1)
+    coefficients = np.linalg.solve(normal, transposed @ y[:, :, None])
+    coefficients[few] = 0.0
+    return np.asarray(y - (basis @ coefficients)[:, :, 0])
+
+
+def _f(simple: Floats, full: Floats, values: Floats, known: Flags, more: int, used: int) -> Floats:
+    """Return F of the residuals of two models, divided by what autocorrelation inflates it by.
+
+    The inflation is the larger one of the AR(1) and the Newey-West factor of the full model's residuals: a random walk
+    has no breaks, however well broken lines fit it.
+    """
+    square = (full**2).sum(axis=1) + np.finfo(float).tiny
+    lags = max(1, int(np.sqrt(full.shape[1])))
+    lagged = [(full[:, lag:] * full[:, :-lag]).sum(axis=1) for lag in range(1, lags + 1)]
+    correlation = np.stack(lagged) / square
+    first = np.clip(correlation[0], 0.0, 0.99)
+    weights = 1 - np.arange(1, lags + 1) / (lags + 1)
+    inflation = np.maximum((1 + first) / (1 - first), 1 + 2 * weights @ correlation)
+    count = known.sum(axis=1)
+    rounding = count * (1e-9 * np.abs(values).max(axis=1)) ** 2
+    noise = (square + rounding) / np.maximum(count - used, 1)
+    return ((simple**2).sum(axis=1) - square) / more / noise / inflation
