@@ -9,7 +9,7 @@ from typing import Iterable
 from nomade_pipeline.alerts.policy import DAY, Policy
 from nomade_pipeline.alerts.verdict import FINE, Judgement, Verdict
 
-RULE = "pipeline_run_failed"
+RULE = "pipeline-run-failed"
 # The next run that succeeds clears it; one that is never repeated is not heard of again.
 POLICY = Policy(RULE, clear_for_seconds=0.0, vanished_seconds=7 * DAY)
 

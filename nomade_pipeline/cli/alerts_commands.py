@@ -210,9 +210,9 @@ def _message_line(message: Mapping[str, Any]) -> str:
 @pass_invocation
 def stats_command(invocation: Invocation, since: datetime, as_json: bool) -> int:
     """Show by rule how often it fired, what was sent, how soon it was acknowledged, and whether it flapped."""
-    from nomade_pipeline.alerts.tick import installed_rules
+    from nomade_pipeline.alerts.rule_file import load_rules
 
-    ahead = {name: policy.ahead_of for name, policy in installed_rules(invocation.config).policies.items()}
+    ahead = {rule.name: rule.ahead_of for rule in load_rules(invocation.config) if rule.ahead_of}
     database = reading(invocation)
     try:
         found = statistics(database, since, ahead)
