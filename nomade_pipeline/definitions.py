@@ -9,7 +9,6 @@ from typing import Any, Mapping
 
 import dagster as dg
 
-from assets.derived import DERIVED_ASSETS
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
@@ -25,9 +24,11 @@ from jobs.ingest import (
 )
 from jobs.maintenance import maintenance, maintenance_daily
 from nomade_pipeline.resources import NomadeResource
-from sensors.alerts import alert_delivery, alert_evaluation
+from sensors.alert_delivery import alert_delivery_sensor
+from sensors.alerts import alerts_sensor
 from sensors.late_data import late_data_sensor
 from sensors.rollups_after_failure import rollups_after_failure
+from sensors.run_failures import run_failures_sensor
 
 
 def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -39,11 +40,17 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
     """
     resources: dict[str, Any] = {"nomade": config or NomadeResource()}
     return dg.Definitions(
-        assets=[*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS],
+        assets=[*RAW_ASSETS, rollup_assets],
         asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
         jobs=[ingest_job, close_day_job, roll_up_job, inventory_job, maintenance],
         schedules=[ingest_every_15_minutes, close_yesterday_daily, inventory_daily, maintenance_daily],
-        sensors=[late_data_sensor, rollups_after_failure, alert_evaluation, alert_delivery],
+        sensors=[
+            alerts_sensor,
+            alert_delivery_sensor,
+            run_failures_sensor,
+            late_data_sensor,
+            rollups_after_failure,
+        ],
         resources={**resources, **(overrides or {})},
     )
 

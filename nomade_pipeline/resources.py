@@ -7,10 +7,11 @@ came from. Documentation: https://docs.dagster.io/guides/build/external-resource
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Mapping
+from typing import TYPE_CHECKING, Mapping
 
 import dagster as dg
 
@@ -20,6 +21,9 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.config.watch import ConfigWatcher
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.contract import Column, Table
+
+if TYPE_CHECKING:
+    from nomade_pipeline.alerts.installation import Installation, InstallationWatcher
 
 # BackfillPolicy is beta and partitioned checks are preview in 1.13; both were measured to do what we need
 # (dagster_facts), and a warning at each definition would bury the ones that matter.
@@ -48,6 +52,15 @@ def _watcher(config_path: str, variables: tuple[tuple[str, str], ...]) -> Config
     return ConfigWatcher(Path(config_path) if config_path else None, check_seconds=0.0)
 
 
+@lru_cache(maxsize=8)
+def _installations(config_path: str) -> InstallationWatcher:
+    """Return the watcher of the alert rules that belong to a configuration file, one a process."""
+    from nomade_pipeline.alerts.installation import InstallationWatcher
+
+    del config_path  # the key
+    return InstallationWatcher()
+
+
 class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The configuration and the data folder; a changed file is followed without a restart.
 
@@ -69,9 +82,12 @@ class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             Failure: the file is broken; the message names file, line and key. Trying again is no use.
         """
         try:
-            return self._watch().current()
+            config = self._watch().current()
         except ConfigError as error:
             raise dg.Failure(f"the configuration cannot be used: {error}", allow_retries=False) from error
+        if not self.data_dir:
+            return config
+        return replace(config, general=replace(config.general, data_dir=self.data_dir))
 
     def config_problem(self) -> str | None:
         """Return why the present file is not in force; None when it is."""
@@ -83,9 +99,20 @@ class NomadeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
         return _watcher(self.config_path, tuple(sorted(variables)))
 
+    def alerts(self) -> Installation:
+        """Return the rules and routes of alerts in force; while alerts.toml is broken, the last good ones.
+
+        Raises:
+            Failure: it is broken, and this process has not seen a good one.
+        """
+        try:
+            return _installations(self.config_path).current(self.config())
+        except ConfigError as error:
+            raise dg.Failure(f"the alert rules cannot be used: {error}", allow_retries=False) from error
+
     def store(self) -> Store:
         """Return the stores of the data folder."""
-        return Store.at(self.data_dir or self.config().general.data_dir)
+        return Store.at(self.config().general.data_dir)
 
 
 def report_past_days(dagster_home: Path, rows: Mapping[str, Mapping[date, int]]) -> int:

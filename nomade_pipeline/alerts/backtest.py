@@ -1,7 +1,7 @@
 """What rules would have sent in the past: the same judgement and engine, fed from the lake.
 
-The lake is looked at every `STEP`, with what had been measured by then. Rules that look at the queue's findings, at
-silence or at the pipeline itself have no past in the lake; `can_be_tested` tells.
+The lake is looked at every `STEP`, with what had been measured by then. Rules that look at the queue's findings or at
+silence have no past in the lake; `can_be_tested` tells.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nomade_pipeline.alerts.engine import Controls, State, decide
 from nomade_pipeline.alerts.evidence import Evidence, Place, Sample, sample_of
 from nomade_pipeline.alerts.judge import judge
 from nomade_pipeline.alerts.notice import Notice
-from nomade_pipeline.alerts.rule import ABSENCE, EVENT, FINDING, STATE, Rule
+from nomade_pipeline.alerts.rule import ABSENCE, FINDING, STATE, Rule
 from nomade_pipeline.alerts.sources import VIEWS
 from nomade_pipeline.alerts.windows import BINS, REACH
 from nomade_pipeline.tables.catalog import raw_table_named
@@ -54,7 +54,7 @@ class Episode:
 
 def can_be_tested(rule: Rule) -> bool:
     """Whether the lake holds what a rule looks at."""
-    return rule.kind not in (FINDING, ABSENCE, EVENT) and rule.table not in VIEWS
+    return rule.kind not in (FINDING, ABSENCE) and rule.table not in VIEWS
 
 
 def backtest(lake: Lake, rules: Sequence[Rule], rule: Rule, begin: datetime, end: datetime) -> list[Episode]:

@@ -12,10 +12,9 @@ from nomade_pipeline.alerts.policy import DAY, HOUR, Policy
 # forecast: the value reaches a limit within so many days or hours, with 90 % confidence.
 # jump: the level has changed suddenly by so much.
 # state: a column has one of some values. absence: nothing has come for so many seconds.
-# event: judged elsewhere, by what the pipeline sees of itself.
 # finding: what `nomade queue` calls stuck, lost, a sick array, or a share out of balance.
 THRESHOLD, GROWTH, ACCELERATION, FORECAST, JUMP = "threshold", "growth", "acceleration", "forecast", "jump"
-STATE, ABSENCE, FINDING, EVENT = "state", "absence", "finding", "event"
+STATE, ABSENCE, FINDING = "state", "absence", "finding"
 KINDS = (THRESHOLD, GROWTH, ACCELERATION, FORECAST, JUMP, STATE, ABSENCE, FINDING)
 # Those that look at a series.
 TREND_KINDS = (GROWTH, ACCELERATION, FORECAST, JUMP)

@@ -8,7 +8,6 @@ from nomade_pipeline.alerts.policy import DAY, HOUR, MINUTE, Policy
 from nomade_pipeline.alerts.rule import (
     ABSENCE,
     ACCELERATION,
-    EVENT,
     FINDING,
     FORECAST,
     GROWTH,
@@ -29,7 +28,6 @@ HYSTERESIS_PERCENT = 2.0
 _BRIEF = 10 * MINUTE
 
 SCHEDULER, NODE_DOWN = "scheduler-unreachable", "node-down"
-RUN_FAILED, BROKEN_RULES = "pipeline-run-failed", "alert-rules-broken"
 
 
 def _rule(name: str, summary: str, kind: str, *, policy: Policy | None = None, **about: object) -> Rule:
@@ -43,7 +41,7 @@ def _policy(**about: object) -> Policy:
 
 def shipped_rules(config: Config) -> tuple[Rule, ...]:
     """Return the shipped rules with the thresholds of a configuration."""
-    return (*_storage(config), *_load(config), *_cluster(), *_queue(config), _silence(), *_pipeline())
+    return (*_storage(config), *_load(config), *_cluster(), *_queue(config), _silence())
 
 
 def _storage(config: Config) -> tuple[Rule, ...]:
@@ -144,11 +142,4 @@ def _silence() -> Rule:
         ABSENCE,
         warning=1.0,
         policy=_policy(for_seconds=5 * MINUTE, inhibited_by=(SCHEDULER, NODE_DOWN), vanished_seconds=2 * DAY),
-    )
-
-
-def _pipeline() -> tuple[Rule, ...]:
-    return (
-        _rule(RUN_FAILED, "The newest run of one of the pipeline's jobs failed.", EVENT),
-        _rule(BROKEN_RULES, "alerts.toml cannot be used; the rules and targets before it are in force.", EVENT),
     )

@@ -1,4 +1,4 @@
-"""One tick: what the rules say → what follows → state, history, outbox and memory in one transaction."""
+"""What follows from what the rules say: decided, and stored with state, history and outbox in one transaction."""
 
 from __future__ import annotations
 
@@ -22,13 +22,10 @@ class Memory:
     Attributes:
         bins: rows of `alert_window`.
         forget: by raw table and column, before when bins are not needed any more.
-        offsets: how far spool files were read; ``gone``: those that exist no longer.
     """
 
     bins: Sequence[Mapping[str, Any]] = ()
     forget: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
-    offsets: Mapping[str, int] = field(default_factory=dict)
-    gone: Sequence[str] = ()
 
 
 NOTHING = Memory()
@@ -95,4 +92,3 @@ def _remember(work: AlertTransaction, memory: Memory) -> None:
     work.remember(memory.bins)
     for (table, column), before in memory.forget.items():
         work.forget_bins(table, column, before)
-    work.note_offsets(memory.offsets, memory.gone)

@@ -96,6 +96,7 @@ def _message_of(error: BaseException) -> str | None:
 def _own_errors() -> tuple[type[Exception], ...]:
     """Return the errors of the library that carry a message for people."""
     from nomade_pipeline.agent.lock import AlreadyRunningError
+    from nomade_pipeline.alerts.acts import ActError
     from nomade_pipeline.ingest.accounting import AccountingBusyError
     from nomade_pipeline.ingest.day import TooManyRefused
     from nomade_pipeline.ingest.import_parts import ImportRefusedError
@@ -109,6 +110,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
 
     return (
         AccountingBusyError,
+        ActError,
         AlreadyRunningError,
         ConfError,
         DatabaseError,

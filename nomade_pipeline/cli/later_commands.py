@@ -42,15 +42,6 @@ similarity_command = _later(
     _JSON,
     examples=("nomade similarity --find-similar 12345", "nomade similarity --export viz.json"),
 )
-alerts_command = _later(
-    "alerts",
-    "List recent alerts.",
-    "the alert engine",
-    click.option("--unresolved", is_flag=True, help="Only those that still hold."),
-    click.option("--exit-code", is_flag=True, help="Exit with 1 when there is any."),
-    _JSON,
-    examples=("nomade alerts --unresolved",),
-)
 train_command = _later("train", "Train the models.", _MODELS, _JSON, examples=("nomade train",))
 predict_command = _later(
     "predict", "Score jobs.", _MODELS, click.argument("job", required=False), _JSON, examples=("nomade predict 12345",)

@@ -61,7 +61,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "job": Entry("job_command", "Show one job: request, use, outcome, why it waits."),
         "efficiency": Entry("efficiency_command", "Show who used the cluster, and how well."),
         "licenses": Entry("later_commands", "Show licence servers (not in this version)."),
-        "alerts": Entry("later_commands", "List alerts (not in this version)."),
+        "alerts": Entry("alerts_commands", "List, acknowledge, silence alerts; how rules do."),
         "test-alerts": Entry("test_alerts_command", "Send a test to each alert target.", "test_alerts_command"),
         "dashboard": Entry("later_commands", "Serve the dashboard (not in this version)."),
     },

@@ -1,4 +1,4 @@
-"""How far back a command looks: `--since 24h`, `--since 7d`, `--since 2026-11-01`."""
+"""How far back a command looks, `--since 24h`, `--since 7d`, `--since 2026-11-01`, and lengths of time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,35 @@ _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+def length_of(text: str) -> timedelta | None:
+    """Return a length of time such as ``30m``, ``24h``, ``7d`` or ``2w``, None for any other text.
+
+    Raises:
+        OverflowError: it is too long.
+    """
+    match = _AGO.fullmatch(text.strip().lower())
+    return timedelta(**{_UNITS[match.group(2)]: float(match.group(1))}) if match else None
+
+
+class Length(click.ParamType[timedelta]):
+    """A length of time above zero."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """See click."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            length = length_of(value)
+            ends = clock.now() + length if length is not None else None
+        except OverflowError:
+            ends = None
+        if not length or ends is None:
+            self.fail(f"{value!r} is no length of time; write 30m, 2h, 7d or 2w", param, ctx)
+        return length
+
+
 class Since(click.ParamType[datetime]):
     """A moment: so long ago, or a UTC date or time."""
 
@@ -23,10 +52,10 @@ class Since(click.ParamType[datetime]):
         """See click."""
         if isinstance(value, datetime):
             return value
-        ago = _AGO.fullmatch(value.strip().lower())
         try:
-            if ago:
-                return clock.now() - timedelta(**{_UNITS[ago.group(2)]: float(ago.group(1))})
+            length = length_of(value)
+            if length is not None:
+                return clock.now() - length
             moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
             return clock.from_text(moment.isoformat() if moment.tzinfo else f"{moment.isoformat()}+00:00")
         except (ValueError, OverflowError):

@@ -28,6 +28,7 @@ from nomade_pipeline.cli.output import (
     warn,
     width,
 )
+from nomade_pipeline.cli.status_alerts import alert_lines
 from nomade_pipeline.cli.status_screen import host_lines, percent_text
 from nomade_pipeline.cli.status_slurm import slurm_lines
 from nomade_pipeline.errors import NoData
@@ -92,6 +93,7 @@ def screen(found: Mapping[str, Any], now: datetime, columns: int) -> list[str]:
     hosts = found["hosts"]
     lines = [heading("═══ NØMADE Status ═══"), faint(f"{_local(now)} · {printable(found['data_dir'])}")]
     lines.extend(bad(f"! {printable(problem)}") for problem in found["problems"])
+    lines.extend(alert_lines(found, columns))
     if len(hosts) <= MOST_FULL_HOSTS:
         for host in hosts:
             lines.extend(["", _host_title(host), *host_lines(host, columns)])

@@ -9,11 +9,13 @@ from typing import Any, Sequence
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.errors import NoData
+from nomade_pipeline.status.alerts import open_alerts
 from nomade_pipeline.status.collection import Record, records
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
 from nomade_pipeline.status.nodes import nodes
 from nomade_pipeline.status.queue import queues
 from nomade_pipeline.status.sections import SECTIONS
+from nomade_pipeline.store.heartbeat import last_beat
 
 # Parts of the screen that are about a cluster, and the collector that fills each.
 _SLURM_PARTS = {"queue": "slurm", "nodes": "node_state"}
@@ -34,6 +36,7 @@ def overview(config: Config, now: datetime, hosts: Sequence[str] = ()) -> dict[s
     try:
         snapshots = {name: newest(config.paths, database, table) for name, table, _ in SECTIONS}
         log = records(config.paths, database, now)
+        alerts = _alerts(config, database, now)
     finally:
         database.close()
     places = sorted(
@@ -55,9 +58,21 @@ def overview(config: Config, now: datetime, hosts: Sequence[str] = ()) -> dict[s
         "data_dir": str(config.paths.root),
         "hosts": [_host(config, now, place, snapshots, log) for place in chosen],
         **slurm,
+        "alerts": alerts,
         "notes": {name: _why_no_slurm(collector, log) for name, collector in _SLURM_PARTS.items()},
         "problems": [database.problem] if database.problem else [],
     }
+
+
+def _alerts(config: Config, database: Database, now: datetime) -> dict[str, Any]:
+    """Return the open alerts, and how long ago rules were last evaluated (None: never, or it cannot be read)."""
+    try:
+        beat = last_beat(config.paths.heartbeat)
+    except (OSError, ValueError):
+        # Of an evaluation that cannot be read nothing is known.
+        beat = None
+    age = None if beat is None else round((now - beat.time).total_seconds(), 1)
+    return {"evaluated_age_seconds": age, "open": open_alerts(database)}
 
 
 def _host(

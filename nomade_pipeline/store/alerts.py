@@ -1,4 +1,4 @@
-"""The alert engine's tables: state, history, silences, outbox, windows and offsets.
+"""The alert engine's tables: state, history, silences, outbox and remembered series.
 
 A tick reads the state, decides and writes within one transaction, which keeps every other writer waiting meanwhile:
 what a person does on the command line comes before it or after it and is never overwritten.
@@ -59,10 +59,6 @@ class AlertStore:
                 (table, column, clock.to_text(since)),
             )
             return [(str(cluster), str(subject), moment, value) for cluster, subject, moment, value in rows]
-
-    def offsets(self) -> dict[str, int]:
-        """Return the length that has been read of each spool file, by its path below the spool."""
-        return {row["path"]: row["bytes"] for row in self.rollups.rows("SELECT path, bytes FROM alert_offsets")}
 
     def add_silence(self, silence: Mapping[str, Any]) -> int:
         """Add a silence, given without its number, and return that."""
@@ -142,17 +138,6 @@ class AlertTransaction:
             "DELETE FROM alert_window WHERE table_name = ? AND column_name = ? AND bin_time < ?",
             (table, column, clock.to_text(before)),
         )
-
-    def note_offsets(self, read: Mapping[str, int], gone: Iterable[str] = ()) -> None:
-        """Note how far spool files have been read, and drop those that are gone."""
-        _upsert(
-            self._connection,
-            contracts.ALERT_OFFSETS,
-            [{"path": path, "bytes": length} for path, length in read.items()],
-        )
-        paths = [(path,) for path in gone]
-        if paths:
-            self._connection.exec_driver_sql("DELETE FROM alert_offsets WHERE path = ?", paths)
 
     def _rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
         return [dict(row) for row in self._connection.exec_driver_sql(query, parameters).mappings()]

@@ -161,15 +161,4 @@ ALERT_WINDOW = Table(
     key=("table_name", "column_name", "cluster", "subject", "bin_time"),
 )
 
-ALERT_OFFSETS = Table(
-    "alert_offsets",
-    ROLLUP,
-    "How far a spool file has been read for the rules.",
-    (
-        Column("path", "text", "Path below the spool."),
-        Column("bytes", "int64", "Length that was read, up to a newline.", "bytes", minimum=0),
-    ),
-    key=("path",),
-)
-
-ALERT_TABLES: tuple[Table, ...] = (ALERTS, ALERT_EVENTS, ALERT_SILENCES, ALERT_OUTBOX, ALERT_WINDOW, ALERT_OFFSETS)
+ALERT_TABLES: tuple[Table, ...] = (ALERTS, ALERT_EVENTS, ALERT_SILENCES, ALERT_OUTBOX, ALERT_WINDOW)

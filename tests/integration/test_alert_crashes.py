@@ -41,11 +41,10 @@ def die_before(step):
 
 def tick(root, minute, **levels):
     store = AlertStore(Rollups(root / "db"))
-    read = store.offsets().get("file", 0)
-    bin = {"table_name": "t", "column_name": "c", "cluster": CLUSTER, "subject": "", "value": read + 1.0}
+    bin = {"table_name": "t", "column_name": "c", "cluster": CLUSTER, "subject": "", "value": 1.0}
     bin["bin_time"] = clock.to_text(at(minute))
     verdicts = [verdict(level, at(minute), subject=subject) for subject, level in levels.items()]
-    memory = Memory([bin], {("t", "c"): at(-1)}, {"file": read + 1})
+    memory = Memory([bin], {("t", "c"): at(minute - 1)})
     settle(store, POLICIES, [judged(*verdicts)], plain("desk", "mail"), at(minute), memory)
 
 def deliver(root, minute):
@@ -78,9 +77,7 @@ def verify(root):
     assert all(row["delivered_time"] for row in sent.values())
     kinds = Counter(row["kind"] for row in rollups.rows("SELECT kind FROM alert_events"))
     assert (kinds["fired"], kinds["resolved"]) == (3, 1)
-    # What was read and what was made of it belong together.
-    (offset,) = rollups.rows("SELECT bytes FROM alert_offsets")
-    assert offset["bytes"] == rollups.rows("SELECT count(*) AS n FROM alert_window")[0]["n"]
+    assert rollups.rows("SELECT bin_time FROM alert_window") == [{"bin_time": clock.to_text(at(15))}]
 
 TOLD = sorted([(1, "firing"), (2, "firing"), (1, "resolved"), (2, "repeated"), (3, "firing")])
 print(crash_everywhere(Path(sys.argv[1]), prepare, action, verify, die_before))

@@ -138,14 +138,13 @@ def test_the_memory_of_the_rules_is_kept_read_and_forgotten(store: Store) -> Non
         | {"bin_time": clock.to_text(at(minute))}
         for minute in (0.0, 1.0, 2.0)
     ]
-    settle(store.alerts, {}, [], plain(), at(3), Memory(bins, offsets={"a": 5, "b": 7}))
+    settle(store.alerts, {}, [], plain(), at(3), Memory(bins))
     assert store.alerts.window("disk", "used_bytes", at(1)) == [
-        (CLUSTER, "s", clock.to_text(at(minute)), minute) for minute in (1.0, 2.0)
+        (CLUSTER, "s", at(minute).timestamp(), minute) for minute in (1.0, 2.0)
     ]
     forget_it = {("disk", "used_bytes"): at(2)}
-    settle(store.alerts, {}, [], plain(), at(4), Memory(forget=forget_it, offsets={"a": 6}, gone=["b"]))
+    settle(store.alerts, {}, [], plain(), at(4), Memory(forget=forget_it))
     assert len(store.alerts.window("disk", "used_bytes", T0)) == 1
-    assert store.alerts.offsets() == {"a": 6}
 
 
 # The outbox.

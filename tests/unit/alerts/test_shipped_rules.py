@@ -12,8 +12,9 @@ from support.needs import REPOSITORY
 from support.rows import T0, row_of
 
 from nomade_pipeline.alerts.evidence import Evidence, sample_of
+from nomade_pipeline.alerts.installation import OWN_POLICIES
 from nomade_pipeline.alerts.judge import judge
-from nomade_pipeline.alerts.rule import EVENT, Rule
+from nomade_pipeline.alerts.rule import Rule
 from nomade_pipeline.alerts.rule_file import TABLES
 from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.alerts.sources import JOB_OUTCOMES
@@ -71,6 +72,8 @@ DISK = {"filesystem_id": "n1:/scratch", "path": "/scratch", "mount": "/scratch",
         "available_bytes": int(500 * GB)}  # fmt: skip
 INODES = {**DISK, "inodes_used": 500_000, "inodes_total": 1_000_000}
 NODE = {"node": "n1", "node_host": "n1", "state": "IDLE", "drained": 0, "reason": "disk", "reason_user": "root"}
+NFS = {"mount": "/home"}
+GPU = {"gpu_uuid": "G"}
 JOB = {"job_id_raw": "7", "node": "n1", "memory_limit_bytes": int(8 * GB)}
 WHOLE = {"partition": "(cluster)"}
 SILENT = {
@@ -92,12 +95,14 @@ CASES: dict[str, tuple[Case, Case | None]] = {
     "disk-acceleration": (Case(DISK, bending(300 * GB, 0.2 * GB)), Case(DISK, rising(300 * GB, 1 * GB))),
     "disk-jump": (Case(DISK, stepping(30.0, 60.0)), Case(DISK, rising(30.0, 2.0))),
     "disk-not-answering": (Case({**DISK, "status": "hung"}), Case({**DISK, "status": "ok"})),
-    "nfs-latency": (Case({"mount": "/home", "read_rtt_seconds": 0.4}), Case({"mount": "/home", "read_rtt_seconds": 0.01})),
-    "nfs-latency-acceleration": (Case({"mount": "/home"}, bending(0.01, 0.05)), Case({"mount": "/home"}, flat(0.01, 1e-4))),
+    "nfs-latency": (Case({**NFS, "read_rtt_seconds": 0.4}), Case({**NFS, "read_rtt_seconds": 0.01})),
+    "nfs-latency-acceleration": (Case(NFS, bending(0.01, 0.05)), Case(NFS, flat(0.01, 1e-4))),
     "job-memory-forecast": (Case(JOB, rising(6 * GB, 4 * GB)), Case(JOB, flat(6 * GB, 0.01 * GB))),
     "job-memory-leak": (Case(JOB, rising(20 * GB, 8 * GB)), Case(JOB, rising(5 * GB, 0.5 * GB))),
-    "gpu-temperature": (Case({"gpu_uuid": "G", "temperature_celsius": 95.0}), Case({"gpu_uuid": "G", "temperature_celsius": 60.0})),
-    "gpu-temperature-acceleration": (Case({"gpu_uuid": "G"}, bending(50.0, 80.0)), Case({"gpu_uuid": "G"}, flat(60.0, 0.5))),
+    "gpu-temperature": (
+        Case({**GPU, "temperature_celsius": 95.0}), Case({**GPU, "temperature_celsius": 60.0})
+    ),
+    "gpu-temperature-acceleration": (Case(GPU, bending(50.0, 80.0)), Case(GPU, flat(60.0, 0.5))),
     "scheduler-unreachable": (Case({"controller_up": False}), Case({"controller_up": True})),
     "slurmdbd-unreachable": (Case({"dbd_up": False}), Case({"dbd_up": True})),
     "node-down": (Case({**NODE, "state": "DOWN"}), Case(NODE)),
@@ -135,11 +140,11 @@ def test_a_rule_is_silent_when_nothing_is_wrong(name: str) -> None:
 
 
 def test_every_shipped_rule_is_tried_here() -> None:
-    assert set(CASES) == {rule.name for rule in RULES.values() if rule.kind != EVENT}
+    assert set(CASES) == set(RULES)
 
 
-@pytest.mark.parametrize("name", sorted(RULES))
-def test_every_shipped_rule_has_its_entry_in_the_on_call_page(name: str) -> None:
+@pytest.mark.parametrize("name", [*sorted(RULES), *(policy.rule for policy in OWN_POLICIES)])
+def test_every_rule_has_its_entry_in_the_on_call_page(name: str) -> None:
     page = (REPOSITORY / "docs" / "on-call.md").read_text("utf-8")
     (entry,) = re.findall(rf"^### `{name}`.*?(?=^###? |\Z)", page, re.MULTILINE | re.DOTALL)
     for part in ("**Means**", "**Check**", "**Do**"):
@@ -179,7 +184,7 @@ def test_the_opposite_sign_says_what_is_good_of_it() -> None:
 
 def test_what_was_not_measured_is_not_judged() -> None:
     rule = RULES["gpu-temperature"]
-    assert judge(rule, Case({"gpu_uuid": "G", "temperature_celsius": None}).evidence(rule)).verdicts == ()
+    assert judge(rule, Case({**GPU, "temperature_celsius": None}).evidence(rule)).verdicts == ()
     dbd = RULES["slurmdbd-unreachable"]
     assert judge(dbd, Case({"dbd_up": None}).evidence(dbd)).verdicts == ()
 

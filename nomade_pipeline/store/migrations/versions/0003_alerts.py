@@ -89,11 +89,6 @@ STATEMENTS = (
     "value" REAL NOT NULL,
     PRIMARY KEY ("table_name", "column_name", "cluster", "subject", "bin_time")
 ) WITHOUT ROWID""",
-    """CREATE TABLE alert_offsets (
-    "path" TEXT NOT NULL,
-    "bytes" INTEGER NOT NULL,
-    PRIMARY KEY ("path")
-) WITHOUT ROWID""",
     """CREATE INDEX alert_events_by_time ON alert_events (time)""",
     """CREATE INDEX alert_events_by_episode ON alert_events (episode)""",
     """CREATE INDEX alerts_by_episode ON alerts (episode)""",
