@@ -5,7 +5,17 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("commands", "agent_cost", "job_monitor", "storage", "importing", "slurm_scale", "derivatives", "idle", "endurance")
+NAMES = (
+    "commands",
+    "agent_cost",
+    "job_monitor",
+    "storage",
+    "importing",
+    "slurm_scale",
+    "derivatives",
+    "idle",
+    "endurance",
+)
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """How often derivatives raise a false alarm, how wrong a date is, and how often an interval holds.
 
-``python -m benchmarks derivatives``: simulated disks of 1 TB, read every 15 minutes for a week. Beside ours: ordinary least
-squares over the week, and Prometheus' ``predict_linear`` over 6 hours, as node_exporter's alert
+``python -m benchmarks derivatives``: simulated disks of 1 TB, read every 15 minutes for a week. Beside ours: ordinary
+least squares over the week, and Prometheus' ``predict_linear`` over 6 hours, as node_exporter's alert
 NodeFilesystemSpaceFillingUp has it (its formula is the line of least squares, read at the moment of evaluation).
 """
 
@@ -54,7 +54,7 @@ def run() -> list[Report]:
     flat = {name: make(random) for name, make in FLAT.items()}
     full = {name: make(random) for name, make in FILLING.items()}
     values = {**flat, **{name: scenario.values for name, scenario in full.items()}}
-    return [_alarms(flat), _dates(full), _coverage(values), _speed(random)]
+    return [_alarms(flat), _found(full), _dates(full), _coverage(values), _speed(random)]
 
 
 def _noise(random: np.random.Generator, deviation: float) -> Floats:
@@ -159,7 +159,7 @@ def least_squares(values: Floats, days: float) -> Method:
     """Judge by ordinary least squares over the last days, with the interval of the textbooks."""
     from scipy.special import stdtrit
 
-    used = SEEN >= -days
+    used = days >= -SEEN
     x, y = SEEN[used], values[:, :PAST][:, used].T
     (slope, now), residuals, *_ = np.polyfit(x, y, 1, full=True)
     with np.errstate(divide="ignore"):
@@ -183,9 +183,16 @@ def _alarms(scenarios: dict[str, Floats]) -> Report:
         alarms = (mine.accelerating, week.accelerating, mine.soon, week.soon, short.soon)
         report.add(name, *(100 * float(np.mean(each)) for each in alarms))
     report.notes.append(
-        f"An acceleration alarm: ≥ {ACCELERATION:g} GB/day²; ours besides p < .005 in two successive windows. Full soon: "
-        f"within {SOON_DAYS:g} days; ours at 90 % confidence, the others by their line."
+        f"An acceleration alarm: ≥ {ACCELERATION:g} GB/day²; ours besides p < .005 in two successive windows. Full "
+        f"soon: within {SOON_DAYS:g} days; ours at 90 % confidence, the others by their line."
     )
+    return report
+
+
+def _found(scenarios: dict[str, Scenario]) -> Report:
+    report = Report("Acceleration alarms on series that accelerate, %", ("series", "GB/day² now", "ours"))
+    for name, now in (("quadratic", 3.0), ("exponential, doubles in 4 days", 300 * (np.log(2) / 4) ** 2)):
+        report.add(name, now, 100 * float(np.mean(ours(scenarios[name].values)[0].accelerating)))
     return report
 
 

@@ -1,4 +1,4 @@
-"""The jobs that keep lake and rollups up to date, and their schedules (on by default).
+"""The jobs that keep lake, rollups and trends up to date, and their schedules (on by default).
 
 Here belong asset jobs and schedules with explicit partition keys; declarative automation would ask
 for the day that has only just begun. Documentation: https://docs.dagster.io/guides/automate/schedules
@@ -8,6 +8,7 @@ from typing import Iterator
 
 import dagster as dg
 
+from assets.derived import DERIVED_ASSETS
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
@@ -15,7 +16,7 @@ from assets.slurm_checks import no_partitions_left_failed
 from nomade_pipeline.ingest.partition import days_to_ingest
 
 _INVENTORY = dg.AssetSelection.checks(no_partitions_left_failed)
-_DATA = dg.AssetSelection.assets(*RAW_ASSETS, rollup_assets) - _INVENTORY
+_DATA = dg.AssetSelection.assets(*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS) - _INVENTORY
 _SUITES = dg.AssetSelection.checks(*SUITE_CHECKS)
 
 # One process for the whole run: starting one a step costs more than the steps do.
@@ -23,7 +24,7 @@ ingest_job = dg.define_asset_job(
     "ingest",
     selection=_DATA - _SUITES,
     executor_def=dg.in_process_executor,
-    description="Spool to lake and rollups for one UTC day; every row is checked against its contract.",
+    description="Spool to lake, rollups and trends for one UTC day; every row is checked against its contract.",
 )
 
 close_day_job = dg.define_asset_job(

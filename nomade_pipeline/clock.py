@@ -81,8 +81,8 @@ def from_text(text: str) -> datetime:
 
 
 def from_epoch(seconds: float) -> datetime:
-    """Return the moment so many seconds after 1970, UTC."""
-    return datetime.fromtimestamp(seconds, timezone.utc)
+    """Return the UTC moment so many seconds after the beginning of 1970."""
+    return datetime.fromtimestamp(seconds, tz=timezone.utc)
 
 
 def hour_of(moment: datetime) -> datetime:

@@ -10,7 +10,7 @@ from typing import Iterator
 from nomade_pipeline.retention import Removed, RetentionError, delete_rows
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import SpoolFile, spool_files
-from nomade_pipeline.tables.catalog import RAW_TABLES
+from nomade_pipeline.tables.catalog import LAKE_TABLES
 from nomade_pipeline.tables.job_rollups import JOB_ROLLUP_TABLES
 
 _TELLS_OF_IT_ALONE = "NOT EXISTS (SELECT 1 FROM json_each(notices) WHERE json_extract(value, '$.cluster') <> ?)"
@@ -18,7 +18,7 @@ _TELLS_OF_IT_ALONE = "NOT EXISTS (SELECT 1 FROM json_each(notices) WHERE json_ex
 
 def known_clusters(store: Store) -> list[str]:
     """Return every cluster that has data in the lake or in the database, sorted."""
-    names = {cluster for table in RAW_TABLES for cluster in store.lake.clusters(table)}
+    names = {cluster for table in LAKE_TABLES for cluster in store.lake.clusters(table)}
     for table in ("series", "latest", "sources", "lake_hours", "ledger", "collection_log", "alerts"):
         names.update(str(row["cluster"]) for row in store.rollups.rows(f"SELECT DISTINCT cluster FROM {table}"))
     return sorted(names - {""})
@@ -50,7 +50,7 @@ def forget(store: Store, cluster: str, *, force: bool = False, dry_run: bool = F
         )
     removed = Removed()
     _forget_spool(store, spooled, removed, dry_run=dry_run)
-    for table in RAW_TABLES:
+    for table in LAKE_TABLES:
         for day in store.lake.days(table, cluster):
             removed.partitions += 1
             if not dry_run:
@@ -58,7 +58,7 @@ def forget(store: Store, cluster: str, *, force: bool = False, dry_run: bool = F
         if not dry_run:
             # A publication that runs at this moment may have made a new day.
             with contextlib.suppress(OSError):
-                (store.lake.root / "raw" / table.name / f"cluster={cluster}").rmdir()
+                (store.lake.dataset(table) / f"cluster={cluster}").rmdir()
     own_series = "series_id IN (SELECT series_id FROM series WHERE cluster = ?)"
     for name in ("hourly_rollup", "daily_rollup"):
         delete_rows(store, name, own_series, (cluster,), removed, dry_run=dry_run)

@@ -19,6 +19,7 @@ from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import SpoolError, SpoolFile, append_lines, spool_files
 from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
 from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.derived import DERIVED_TABLES
 
 HOUR = timedelta(hours=1)
 
@@ -48,7 +49,7 @@ class Removed:
     Attributes:
         spool_files, spool_bytes: spool files.
         kept: spool files that are old enough but stay, by reason.
-        partitions: days of raw tables.
+        partitions: days of raw and derived tables.
         rows: rows of the database, by table.
         quarantine_days: days of the quarantine.
         problems: what could not be judged or deleted.
@@ -68,7 +69,7 @@ class Removed:
             "spool_files": self.spool_files,
             "spool_bytes": self.spool_bytes,
             "spool_files_kept": dict(self.kept),
-            "raw_partitions": self.partitions,
+            "lake_partitions": self.partitions,
             "database_rows": dict(self.rows),
             "quarantine_days": self.quarantine_days,
             "problems": list(self.problems),
@@ -143,6 +144,7 @@ def apply(store: Store, settings: RetentionSettings, *, dry_run: bool = False) -
     # The spool first: whether the lake has its rows can be told only while the lake has them.
     _spool(store, settings, now, removed, dry_run=dry_run)
     _raw(store, limit(now, settings.raw_days), live, removed, dry_run=dry_run)
+    _derived(store, limit(now, settings.derived_days), live, removed, dry_run=dry_run)
     _database(store, settings, live, now, removed, dry_run=dry_run)
     _quarantine(store, limit(now, settings.quarantine_days), removed, dry_run=dry_run)
     return removed
@@ -234,6 +236,19 @@ def _raw(store: Store, before: Optional[datetime], live: list[str], removed: Rem
                 "DELETE FROM lake_hours WHERE cluster = ? AND table_name = ? AND hour >= ? AND hour < ?",
                 (cluster, table.name, *_bounds(day)),
             )
+
+
+def _derived(store: Store, before: Optional[datetime], live: list[str], removed: Removed, *, dry_run: bool) -> None:
+    """Delete days of derived tables, by the day itself."""
+    if before is None:
+        return
+    for table in DERIVED_TABLES:
+        for cluster in live:
+            for day in store.lake.days(table, cluster):
+                if day < before.date():
+                    removed.partitions += 1
+                    if not dry_run:
+                        store.lake.remove(table, cluster, day)
 
 
 def _published(store: Store, table: Table) -> dict[tuple[str, date], datetime]:

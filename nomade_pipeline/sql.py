@@ -18,7 +18,7 @@ from nomade_pipeline.store.database import open_readonly
 from nomade_pipeline.store.lake import DAY_FILE, Lake
 from nomade_pipeline.store.schema import arrow_schema
 from nomade_pipeline.store.views import VIEWS
-from nomade_pipeline.tables.catalog import RAW_TABLES
+from nomade_pipeline.tables.catalog import LAKE_TABLES
 from nomade_pipeline.tables.contract import ROLLUP, Column, Table
 from nomade_pipeline.tables.job_rollups import JOB_VIEWS
 from nomade_pipeline.tables.rollups import DAILY, HOURLY, ROLLUP_TABLES, SERIES
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # A day that is closed during a query moves its files once; five moves in a row are something else.
 ATTEMPTS = 5
 
-_RAW = {table.name: table for table in RAW_TABLES}
+_LAKE = {table.name: table for table in LAKE_TABLES}
 
 
 def _view_contract(name: str, description: str, time: Column, source: Table) -> Table:
@@ -43,14 +43,14 @@ def _view_contract(name: str, description: str, time: Column, source: Table) -> 
 
 # The lake's collection_log goes further back than the database's; there is one table of that name.
 _ROLLUPS: dict[str, Table] = {
-    **{table.name: table for table in ROLLUP_TABLES if table.name not in _RAW},
+    **{table.name: table for table in ROLLUP_TABLES if table.name not in _LAKE},
     "hourly": _view_contract("hourly", "Hourly rollups with names and means.", HOURLY.column("hour"), HOURLY),
     "daily": _view_contract("daily", "Daily rollups with names and means.", DAILY.column("date"), DAILY),
     **{view.name: view for view in JOB_VIEWS},
 }
 assert set(VIEWS) <= set(_ROLLUPS)
 
-CATALOG: Mapping[str, Table] = {**_RAW, **_ROLLUPS}
+CATALOG: Mapping[str, Table] = {**_LAKE, **_ROLLUPS}
 
 
 def run(paths: DataPaths, query: str) -> pyarrow.Table:
@@ -68,7 +68,7 @@ def run(paths: DataPaths, query: str) -> pyarrow.Table:
     import duckdb
 
     _require_reading(query)
-    if not (paths.lake / "raw").exists() and not paths.database.exists():
+    if not paths.lake.exists() and not paths.database.exists():
         raise NoData(
             f"there are no tables below {paths.root} yet", "`nomade collect --once`, then `nomade ingest` fill them"
         )
@@ -132,7 +132,7 @@ def _source(paths: DataPaths, name: str, table: Table) -> Any:
 
 
 def _lake_rows(lake: Lake, table: Table) -> Any:
-    """Return a raw table as one dataset: closed days as files, open ones as rows in memory."""
+    """Return a table of the lake as one dataset: closed days as files, open ones as rows in memory."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 

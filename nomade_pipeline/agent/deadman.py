@@ -89,7 +89,7 @@ class Switch:
         kept = _remembered(path)
         before = kept or Memory(clock.to_text(now))
         step = decide(config.deadman, before, beat, self._up_since(now), config.general.cluster_name, now)
-        after = self._tell(step, config.deadman, now)
+        after = self._tell(step, config, now)
         if after != kept:
             self._remember(path, after)
 
@@ -101,12 +101,12 @@ class Switch:
             self._complain("the heartbeat of the pipeline cannot be read", str(error))
             return None
 
-    def _tell(self, step: Step, settings: DeadmanSettings, now: datetime) -> Memory:
+    def _tell(self, step: Step, config: Config, now: datetime) -> Memory:
         """Tell the targets of a step; return what to remember."""
         memory = step.memory
         for name in step.targets:
             try:
-                send(name, settings, step)
+                send(name, config, step)
             except DeliveryError as error:
                 self._complain(f"{name} could not be told that the pipeline is {step.news}", str(error))
                 continue
@@ -141,16 +141,16 @@ def _remembered(path: Path) -> Optional[Memory]:
     return None
 
 
-def send(name: str, settings: DeadmanSettings, step: Step) -> None:
+def send(name: str, config: Config, step: Step) -> None:
     """Send what a step tells to one of the targets.
 
     Raises:
         DeliveryError: it was not taken.
     """
     if name == EMAIL:
-        _mail(settings, step)
+        _mail(config.deadman, step)
     else:
-        _post(Secret(settings.webhook, settings.webhook_file), step.text)
+        _post(Secret(config.deadman.webhook, config.deadman.webhook_file), step.text, config.general.proxy)
 
 
 def _mail(settings: DeadmanSettings, step: Step) -> None:
@@ -170,8 +170,8 @@ def _mail(settings: DeadmanSettings, step: Step) -> None:
     send_mail(server_of(settings), settings.email_from, settings.email_to, bytes(mail), SEND_SECONDS)
 
 
-def _post(address: Secret, text: str) -> None:
-    from nomade_pipeline.transport.http import ask, check_accepted, url_fault
+def _post(address: Secret, text: str, proxy: str) -> None:
+    from nomade_pipeline.transport.http import Way, ask, check_accepted, url_fault
 
     try:
         url = address.read()
@@ -181,5 +181,6 @@ def _post(address: Secret, text: str) -> None:
     if fault is not None:
         raise DeliveryError(f"the address of the webhook {fault}")
     body = json.dumps({"text": text}).encode("ascii")
-    answer = ask("POST", url, seconds=SEND_SECONDS, body=body, headers={"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    answer = ask("POST", url, seconds=SEND_SECONDS, body=body, headers=headers, way=Way(proxy))
     check_accepted("the webhook", answer, address.hide(answer.body.decode("utf-8", "replace")))

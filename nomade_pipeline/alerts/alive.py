@@ -12,7 +12,7 @@ from nomade_pipeline.config.secret import Secret
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.store.heartbeat import beat
 from nomade_pipeline.transport.failure import DeliveryError
-from nomade_pipeline.transport.http import ask, check_accepted
+from nomade_pipeline.transport.http import Way, ask, check_accepted
 
 PING_SECONDS = 5.0
 
@@ -30,7 +30,7 @@ def note_evaluation(config: Config, now: datetime) -> str | None:
     if not address:
         return None
     try:
-        answer = ask("GET", read_url(address), seconds=PING_SECONDS, headers={})
+        answer = ask("GET", read_url(address), seconds=PING_SECONDS, headers={}, way=Way(config.general.proxy))
         check_accepted("the ping address", answer)
     except DeliveryError as error:
         return f"somebody outside could not be told of the evaluation: {address.hide(str(error))}"

@@ -61,7 +61,7 @@ def outlets(config: Config, entries: Sequence[Entry], path: Path) -> Outlets:
     problems: list[str] = []
     targets = {target.name: target for target in configured(config)}
     for fields in _of_kind("target", entries, path, problems):
-        target = target_of(fields)
+        target = target_of(fields, config.general.proxy)
         if target.name in targets:
             fields.fault("name", f"there is a target {target.name!r:.60} already")
         targets[target.name] = target

@@ -18,8 +18,8 @@ JUMP_DEVIATIONS = 8.0
 SPIKE_DEVIATIONS = 5.0
 # Samples that miss for a quarter of the window, and for six usual intervals, are a gap.
 GAP_SHARE, GAP_INTERVALS = 0.25, 6.0
-# A break must explain so many times more than chance (F). Of noise alone the best of all places reaches 8 in 1 % of cases
-# (Andrews 1993, table 1, two parameters); what is beyond that is for noise that the correction does not see whole.
+# A break must explain so many times more than chance (F). Of noise alone the best of all places reaches 8 in 1 % of
+# cases (Andrews 1993, table 1, two parameters); the rest is for noise that the correction does not see whole.
 BREAK_F = 20.0
 LEAST_SIDE = 8
 # What no parabola describes is fitted over the newer half, so often at most.
@@ -49,13 +49,21 @@ def begin_anew(series: SeriesBatch, window_seconds: float) -> tuple[SeriesBatch,
     jump = last_true(jumps(level, deviation))
     start = np.maximum(jump, last_true(gaps(series.times, window_seconds)))
     kept = series.only((columns >= start[:, None]) & ~spikes(level, deviation))
-    size = np.where(jump > 0, level[rows, jump] - level[rows, jump - 1], np.nan)
+    size = np.where(jump > 0, level[rows, jump] - level[rows, np.maximum(jump - 1, 0)], np.nan)
     time = np.where(jump > 0, series.times[rows, jump], np.nan)
-    for find in (_turns, *[_halves] * HALVINGS):
-        kept = kept.only(np.arange(kept.times.shape[1]) >= find(kept)[:, None])
+    kept = _since(kept, _turns(kept))
+    for _ in range(HALVINGS):
+        kept = _since(kept, _halves(kept))
     first = np.nanmin(kept.times, axis=1, initial=np.inf)
     began = np.nanmin(series.times, axis=1, initial=np.inf)
     return kept, Breaks(size, time, np.where(first > began, first, np.nan))
+
+
+def _since(series: SeriesBatch, columns: Integers) -> SeriesBatch:
+    """Return the samples from a column on; -1 keeps all."""
+    if (columns <= 0).all():
+        return series
+    return series.only(np.arange(series.times.shape[1]) >= columns[:, None])
 
 
 def _turns(series: SeriesBatch) -> Integers:
@@ -82,17 +90,18 @@ def usual_change(times: Floats, values: Floats) -> tuple[Floats, Floats]:
     """Return the median slope between neighbours and the standard deviation of their changes about it, robustly.
 
     The deviation is the larger one of the median and the upper quartile of the absolute changes, each scaled to the
-    normal distribution, so that bursts in a quarter of the samples are noise and not jumps. Where most samples repeat
-    the one before (a coarse reading) it is the second smallest change there is.
+    normal distribution, so that bursts in a quarter of the samples are noise and not jumps. Where the samples lie on a
+    line (an idle disk, a coarse reading) it is the median of the changes that are not zero, if there are several.
     """
     steps, changes = np.diff(times, axis=1), np.diff(values, axis=1)
     slope = row_quantile(changes / steps, 0.5)
     spread = np.abs(changes - slope[:, None] * steps)
     deviation = np.maximum(row_quantile(spread, 0.5) / 0.6745, row_quantile(spread, 0.75) / 1.1503)
-    moved = np.sort(np.where(changes == 0.0, np.nan, np.abs(changes)), axis=1)
-    quantum = moved[:, 1] if moved.shape[1] > 1 else np.zeros(len(values))
+    moved = np.where(changes == 0.0, np.nan, np.abs(changes))
+    often = np.count_nonzero(~np.isnan(moved), axis=1) > 1
+    quantum = np.where(often, row_quantile(moved, 0.5), 0.0)
     rounding = 64 * np.finfo(float).eps * np.nanmax(np.abs(values), axis=1, initial=0.0)
-    return slope, np.maximum(np.where(deviation > rounding, deviation, np.nan_to_num(quantum)), rounding)
+    return slope, np.maximum(np.where(deviation > rounding, deviation, quantum), rounding)
 
 
 def jumps(level: Floats, deviation: Floats) -> Flags:
@@ -114,7 +123,10 @@ def jumps(level: Floats, deviation: Floats) -> Flags:
 
 
 def spikes(level: Floats, deviation: Floats) -> Flags:
-    """Return the single samples that leave both neighbours in one direction; the newest one is held against the two before."""
+    """Return the single samples that leave both neighbours in one direction.
+
+    The newest one is held against the two before it.
+    """
     found = np.zeros(level.shape, bool)
     if level.shape[1] >= 3:
         least = SPIKE_DEVIATIONS * deviation[:, None]
@@ -164,7 +176,7 @@ def bends(times: Floats, values: Floats) -> Flags:
     """Return the rows that no parabola describes, because a cubic is better by far."""
     x, y, known = _scaled(times, values)
     f = _f(_polynomial(x, y, known, 2), _polynomial(x, y, known, 3), y, known, 1, 4)
-    return (known.sum(axis=1) >= 2 * LEAST_SIDE) & (f > BREAK_F)
+    return np.asarray((known.sum(axis=1) >= 2 * LEAST_SIDE) & (f > BREAK_F))
 
 
 def _scaled(times: Floats, values: Floats) -> tuple[Floats, Floats, Flags]:
@@ -227,4 +239,4 @@ def _f(simple: Floats, full: Floats, values: Floats, known: Flags, more: int, us
     count = known.sum(axis=1)
     rounding = count * (1e-9 * np.abs(values).max(axis=1)) ** 2
     noise = (square + rounding) / np.maximum(count - used, 1)
-    return ((simple**2).sum(axis=1) - square) / more / noise / inflation
+    return np.asarray(((simple**2).sum(axis=1) - square) / more / noise / inflation)

@@ -2,9 +2,9 @@
 
 Model: a parabola (or a line) in time, with a daily wave where the samples show one, plus noise whose correlation falls
 exponentially with the time between two samples (an Ornstein-Uhlenbeck process; white noise and the random walk are its
-ends). For each of a few correlations the coefficients come from generalised least squares; the correlations are weighted
-by their restricted likelihood (Patterson and Thompson 1971) and averaged over, so that not knowing the correlation widens
-the errors (Bayesian model averaging, Hoeting et al. 1999).
+ends), and that may have a part that does not last. For each of a few such noises the coefficients come from generalised
+least squares; the noises are weighted by their restricted likelihood (Patterson and Thompson 1971) and averaged over,
+so that not knowing the noise widens the errors (Bayesian model averaging, Hoeting et al. 1999).
 
 Time is centred at the newest sample and scaled by the span, and the basis is Legendre's: the normal equations are well
 conditioned, and derivatives of an exact parabola come out to rounding.
@@ -20,8 +20,8 @@ import numpy.typing as npt
 from nomade_pipeline.analysis.series import Flags, Floats, Integers
 
 # The noises that are tried, from white noise to all but a random walk. Each is the sum of a lasting one, with this
-# correlation between neighbouring samples, and of one that does not last, with a variance of so many times what the lasting
-# one adds from a sample to the next.
+# correlation between neighbouring samples, and of one that does not last, with a variance of so many times what the
+# lasting one adds from a sample to the next.
 NOISES = np.array(
     [(0.0, 0.0), (0.6, 0.0)] + [(rho, grain * (1 - rho**2)) for rho in (0.93, 0.9995) for grain in (0.0, 2.0, 20.0)]
 )
@@ -34,7 +34,7 @@ ROUNDING = 1e-15
 POLYNOMIAL = 3
 # The daily wave: sine and cosine of one and of two periods a day.
 WAVES = 2 * np.pi * np.array([1.0, 2.0])
-# It is looked for over so many days with so many samples each, and is there when chance makes it in 1 of 100,000 series.
+# It is looked for over so many days with so many samples each, and is there when chance makes it in 1 of 100,000.
 LEAST_WAVES, LEAST_A_DAY, WAVE_P = 2.0, 6.0, 1e-5
 
 
@@ -118,9 +118,11 @@ class Fit:
 
 
 def design(days: Floats, span: Floats, waves: Flags | None = None) -> Floats:
-    """Return the terms (n x p x m) at days (n x m) from the newest sample, for samples that cover ``span`` days.
+    """Return the terms (n x p x m) of samples.
 
     Args:
+        days: n x m, from the newest sample.
+        span: n, days that the samples cover.
         waves: which series have the daily wave; it is zero for the others. None: there are no such terms.
     """
     u = 1 + 2 * days / span[:, None]
@@ -247,22 +249,11 @@ def fit(sums: Products, curved: Flags) -> Fit:
     used = terms.sum(axis=1)
     enough = sums.counts >= np.maximum(LEAST_POINTS, 2 * used)
     freedom = np.where(enough, sums.counts - used, np.nan)
-    both = (terms[:, :, None] & terms[:, None, :])[:, None]
-    normal = np.where(both, sums.matrix[:, :, :-1, :-1], 0.0) + np.where(terms, 0.0, 1.0)[:, None, :, None] * np.eye(
-        terms.shape[1]
-    )
-    normal[~enough] = np.eye(terms.shape[1])
-    inverse = np.linalg.inv(normal)
+    inverse, volume = _inverse(sums.matrix[:, :, :-1, :-1], terms & enough[:, None])
     target = np.where(terms[:, None], sums.matrix[:, :, :-1, -1], 0.0)
-    coefficients = (inverse @ target[..., None])[..., 0]
-    total = sums.matrix[:, :, -1, -1]
-    # The difference of two sums is right to their rounding, below which no residual is told from none.
-    square = np.maximum(total - (target * coefficients).sum(axis=2), ROUNDING * total)
-    least = (np.finfo(float).eps * sums.offset) ** 2 + np.finfo(float).tiny
-    variance = np.maximum(square / freedom[:, None], least[:, None])
-    likelihood = np.log(PRIOR) - 0.5 * (
-        freedom[:, None] * np.log(variance) + sums.volume + np.linalg.slogdet(normal)[1]
-    )
+    coefficients = np.asarray((inverse @ target[..., None])[..., 0])
+    variance = _variance(sums, target, coefficients, freedom)
+    likelihood = np.log(PRIOR) - 0.5 * (freedom[:, None] * np.log(variance) + sums.volume + volume)
     weights = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
     lasting = sums.state[..., -1] - (coefficients * sums.state[..., :-1]).sum(axis=2)
     coefficients[:, :, 0] += sums.offset[:, None]
@@ -279,3 +270,21 @@ def fit(sums: Products, curved: Flags) -> Fit:
         state=sums.state[..., :-1] * terms[:, None],
         left=sums.left,
     )
+
+
+def _inverse(normal: Floats, terms: Flags) -> tuple[Floats, Floats]:
+    """Return inverse and log determinant of the normal equations; terms that are not used are as if independent."""
+    both = terms[:, None, :, None] & terms[:, None, None, :]
+    normal = np.where(both, normal, 0.0) + np.where(terms[:, None, :, None], 0.0, np.eye(terms.shape[1]))
+    return np.asarray(np.linalg.inv(normal), float), np.asarray(np.linalg.slogdet(normal)[1], float)
+
+
+def _variance(sums: Products, target: Floats, coefficients: Floats, freedom: Floats) -> Floats:
+    """Return the variance of the residuals.
+
+    It is the difference of two sums and right to their rounding, below which no residual is told from none.
+    """
+    total = sums.matrix[:, :, -1, -1]
+    square = np.maximum(total - (target * coefficients).sum(axis=2), ROUNDING * total)
+    least = (np.finfo(float).eps * sums.offset) ** 2 + np.finfo(float).tiny
+    return np.asarray(np.maximum(square / freedom[:, None], least[:, None]))

@@ -45,6 +45,7 @@ def crossings(fit: Fit, limit: Floats, sign: float) -> tuple[Floats, Floats, Flo
     """Return the days until each series first reaches a limit, and until the bounds of its 90 % interval do.
 
     Args:
+        fit: of the series.
         limit: one a series; NaN for none.
         sign: 1 when the limit is reached from below, -1 from above.
 

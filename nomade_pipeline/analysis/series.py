@@ -69,6 +69,17 @@ class SeriesBatch:
         batch.times[codes, columns], batch.values[codes, columns] = times, values
         return batch
 
+    @classmethod
+    def joined(cls, parts: Sequence[SeriesBatch]) -> SeriesBatch:
+        """Return the series of several batches, one batch after the other."""
+        width = max((part.times.shape[1] for part in parts), default=1)
+
+        def wide(arrays: list[Floats]) -> Floats:
+            padded = [np.pad(each, ((0, 0), (width - each.shape[1], 0)), constant_values=np.nan) for each in arrays]
+            return np.concatenate([np.empty((0, width)), *padded])
+
+        return cls(wide([part.times for part in parts]), wide([part.values for part in parts]))
+
     def __len__(self) -> int:
         return len(self.times)
 

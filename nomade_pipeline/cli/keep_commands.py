@@ -77,7 +77,7 @@ def _tell(summary: dict[str, object], *, dry_run: bool) -> None:
     size = summary["spool_bytes"]
     assert isinstance(size, int)
     click.echo(f"  spool files      {summary['spool_files']} ({size_text(size)})")
-    click.echo(f"  days of raw data {summary['raw_partitions']}")
+    click.echo(f"  days of the lake {summary['lake_partitions']}")
     rows = summary["database_rows"]
     assert isinstance(rows, dict)
     click.echo(

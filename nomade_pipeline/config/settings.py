@@ -64,6 +64,12 @@ class GeneralSettings:
         form="name",
         test=f"{_SETTINGS_TEST}::test_the_host_is_the_slurm_node_name_then_the_short_host_name",
     )
+    proxy: str = key(
+        "",
+        "HTTP proxy through which Slack, webhooks and the ping address are reached, such as `http://proxy:3128`.",
+        form="url",
+        test="tests/integration/test_delivery.py::test_a_proxy_is_used_where_there_is_one",
+    )
 
 
 @dataclass(frozen=True)
@@ -219,6 +225,23 @@ class RetentionSettings:
         "Days of alerts that are over, of their history, of messages that were sent and of silences",
         "tests/unit/alerts/test_alert_store.py::test_alerts_that_are_over_go_and_open_ones_stay",
     )
+    derived_days: int = _kept(
+        400,
+        "Days of derived tables in the lake (trends, projections, scores)",
+        f"{_RETENTION_TEST}::test_old_days_of_derived_tables_go",
+    )
+
+
+@dataclass(frozen=True)
+class DerivedSettings:
+    """`[derived]`: trends and projections."""
+
+    series: Tuple[str, ...] = key(
+        (),
+        "Further quantities whose trend is followed (table `series_trends`), as `table.quantity`: a column that is "
+        "rolled up, such as `vmstat.swap_used_bytes`.",
+        test="tests/unit/ingest/test_deriving.py::test_a_quantity_of_the_configuration_is_followed",
+    )
 
 
 @dataclass(frozen=True)
@@ -258,6 +281,7 @@ class Config:
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    derived: DerivedSettings = field(default_factory=DerivedSettings)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
     source: Optional[Path] = None
     warnings: Tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from nomade_pipeline.config.deadman_settings import DeadmanSettings
 from nomade_pipeline.config.keys import FORMS, Key, keys_of, subsections_of
-from nomade_pipeline.config.settings import AGENT_SECTIONS, AlertsSettings, Config
+from nomade_pipeline.config.settings import AGENT_SECTIONS, AlertsSettings, Config, DerivedSettings
 from nomade_pipeline.config.toml import KeyPath
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
@@ -61,6 +61,7 @@ def validate(tree: Dict[str, Any], *, strict: bool) -> Tuple[Config, List[Proble
     config = _section(Config(), tree, (), findings)
     _check_alerts(config.alerts, findings)
     _check_deadman(config.deadman, findings)
+    _check_derived(config.derived, findings)
     return config, findings.problems
 
 
@@ -190,6 +191,19 @@ def _check_mail(section: Any, name: str, findings: _Findings) -> None:
 def _check_one_of(section: Any, path: KeyPath, other: str, findings: _Findings) -> None:
     if getattr(section, path[-1]) and getattr(section, other):
         findings.add(path, f"is given beside {other}; give one of them")
+
+
+def _check_derived(derived: DerivedSettings, findings: _Findings) -> None:
+    """Check that every further quantity is one that is rolled up."""
+    if not derived.series:
+        return
+    from nomade_pipeline.tables.catalog import RAW_TABLES
+
+    there = [f"{table.name}.{measure.name}" for table in RAW_TABLES for measure in table.measures]
+    for name in derived.series:
+        if name not in there:
+            fault = f"{name!r:.80} is no quantity that is rolled up{_nearest(name, there)}"
+            findings.add(("derived", "series"), f"{fault}; the data dictionary marks those that are")
 
 
 def all_paths(section: Any = Config, path: KeyPath = ()) -> Iterator[KeyPath]:

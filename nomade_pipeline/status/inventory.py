@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import Any, Mapping
 
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.store.database import open_readonly
-from nomade_pipeline.tables.contract import RAW, Table
+from nomade_pipeline.store.lake import Lake
+from nomade_pipeline.tables.contract import DERIVED, RAW, ROLLUP, Table
 
 
 def inventory(paths: DataPaths, catalog: Mapping[str, Table]) -> list[dict[str, Any]]:
@@ -21,10 +23,9 @@ def inventory(paths: DataPaths, catalog: Mapping[str, Table]) -> list[dict[str, 
         return [_entry(table, name) for name, table in catalog.items()]
     with closing(open_readonly(paths.database)) as connection:
         books = _books(connection)
-        return [
-            _raw(table, books) if table.layer == RAW else _rollup(connection, table, name)
-            for name, table in catalog.items()
-        ]
+        lake = Lake(paths.lake)
+        count = {RAW: partial(_raw, books), DERIVED: partial(_derived, lake), ROLLUP: partial(_rollup, connection)}
+        return [count[table.layer](table, name) for name, table in catalog.items()]
 
 
 def _entry(table: Table, name: str, **known: Any) -> dict[str, Any]:
@@ -44,13 +45,28 @@ def _books(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     return {row["table_name"]: dict(row) for row in rows}
 
 
-def _raw(table: Table, books: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    known = books.get(table.name)
-    if known is None:
-        return _entry(table, table.name, rows=0, days=0)
+def _derived(lake: Lake, table: Table, name: str) -> dict[str, Any]:
+    """Count the rows of a table that has no books, from the footers of its files."""
+    found = [(cluster, day) for cluster in lake.clusters(table) for day in lake.days(table, cluster)]
+    if not found:
+        return _entry(table, name, rows=0, days=0)
     return _entry(
         table,
-        table.name,
+        name,
+        rows=sum(lake.count(table, cluster, day) for cluster, day in found),
+        days=len({day for _, day in found}),
+        newest=max(day for _, day in found).isoformat(),
+        clusters=sorted({cluster for cluster, _ in found}),
+    )
+
+
+def _raw(books: Mapping[str, dict[str, Any]], table: Table, name: str) -> dict[str, Any]:
+    known = books.get(name)
+    if known is None:
+        return _entry(table, name, rows=0, days=0)
+    return _entry(
+        table,
+        name,
         rows=known["rows"],
         days=known["days"],
         # Books are kept by the hour.

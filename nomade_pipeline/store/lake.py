@@ -1,6 +1,6 @@
-"""The lake: raw tables as daily Parquet partitions, published whole and read as snapshots.
+"""The lake: raw and derived tables as daily Parquet partitions, published whole and read as snapshots.
 
-Layout: ``raw/<table>/cluster=<c>/date=<d>/`` holds ``hour-HH.parquet`` while the day is open and one
+Layout: ``<layer>/<table>/cluster=<c>/date=<d>/`` holds ``hour-HH.parquet`` while the day is open and one
 ``day.parquet`` once it is closed. Nothing is ever rewritten in place, and every file is deterministic:
 the same rows give the same bytes. Readers of ours go through ``read``: it opens each file once, into
 memory, and starts over when a publication moved the files under it.
@@ -25,7 +25,7 @@ from nomade_pipeline.store.merge import MERGE_ROWS, Rows, merged
 from nomade_pipeline.store.parquet import by_hour, content_hash, in_hour, winners
 from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.store.spool import is_folder_name
-from nomade_pipeline.tables.catalog import raw_table_named
+from nomade_pipeline.tables.catalog import lake_table_named
 from nomade_pipeline.tables.contract import Table
 
 if TYPE_CHECKING:
@@ -67,18 +67,22 @@ class Lake:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
+    def dataset(self, table: Table) -> Path:
+        """Return the folder of one table."""
+        return self.root / table.layer / table.name
+
     def partition(self, table: Table, cluster: str, day: date) -> Path:
         """Return the folder of one table, cluster and UTC day."""
-        return self.root / "raw" / table.name / f"cluster={cluster}" / f"date={day.isoformat()}"
+        return self.dataset(table) / f"cluster={cluster}" / f"date={day.isoformat()}"
 
     def clusters(self, table: Table) -> list[str]:
         """Return the clusters that have data of a table."""
-        return hive_values(self.root / "raw" / table.name, "cluster")
+        return hive_values(self.dataset(table), "cluster")
 
     def days(self, table: Table, cluster: str) -> list[date]:
         """Return the days that have data of a table and cluster, oldest first."""
         with self._folders(table, cluster, fcntl.LOCK_SH):
-            names = hive_values(self.root / "raw" / table.name / f"cluster={cluster}", "date")
+            names = hive_values(self.dataset(table) / f"cluster={cluster}", "date")
             # A day whose swap was cut off lies in the trash until the next publication puts it back.
             names += [name.rsplit("@", 2)[1] for name in self._trashed(table, cluster)]
         return sorted({date.fromisoformat(name) for name in names if _DATE.fullmatch(name)})
@@ -155,6 +159,20 @@ class Lake:
                     digest, rows = self._swap_day(table, cluster, day, [joined])
             hours = TableFile(table, folder / DAY_FILE).rows_by_hour()
         return Published(rows, rows - before, {hour: (digest, count) for hour, count in hours.items()})
+
+    def replace(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> int:
+        """Put rows in the place of all that a partition holds, as one file; return their number.
+
+        For derived tables: what is computed anew owes nothing to what was there. The same rows leave the file alone.
+
+        Raises:
+            LakeError: see `publish`.
+        """
+        self._check_cluster(cluster)
+        with self._lock(table, cluster, day):
+            before = self.partition(table, cluster, day) / DAY_FILE
+            held = TableFile(table, before).content_hash() if before.exists() else None
+            return self._swap_day(table, cluster, day, [frame.sort(table.key)], unless=held)[1]
 
     def _publish_open(self, table: Table, cluster: str, day: date, frame: polars.DataFrame) -> Published:
         """Rewrite the hours that the new rows belong to."""
@@ -252,7 +270,7 @@ class Lake:
         """Put back the days whose swap was cut off by a crash, and clear what crashes left behind."""
         for name in names_in(self.root / ".trash"):
             table, cluster, day, _ = name.split("@")
-            with self._lock(raw_table_named(table), cluster, date.fromisoformat(day)):
+            with self._lock(lake_table_named(table), cluster, date.fromisoformat(day)):
                 pass
         oldest = clock.now().timestamp() - STALE_STAGING_SECONDS
         for name in names_in(self.root / ".staging"):

@@ -1,9 +1,10 @@
-"""The list of raw tables; the only place that names them all."""
+"""The lists of raw tables and of all tables of the lake; the only place that names them all."""
 
 from __future__ import annotations
 
 from nomade_pipeline.tables import nodes, operations, slurm_jobs, slurm_queue, system
 from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.derived import DERIVED_TABLES
 
 RAW_TABLES: tuple[Table, ...] = (
     system.DISK,
@@ -21,6 +22,17 @@ RAW_TABLES: tuple[Table, ...] = (
     nodes.JOB_FINDING,
     operations.COLLECTION_LOG,
 )
+
+LAKE_TABLES: tuple[Table, ...] = (*RAW_TABLES, *DERIVED_TABLES)
+
+
+def lake_table_named(name: str) -> Table:
+    """Return the raw or derived table called ``name``.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return next((table for table in DERIVED_TABLES if table.name == name), None) or raw_table_named(name)
 
 
 def raw_table_named(name: str) -> Table:

@@ -22,7 +22,7 @@ JSON_TYPES: dict[str, Tuple[type, ...]] = {
     "date": (str,),
 }
 
-RAW, ROLLUP = "raw", "rollup"
+RAW, DERIVED, ROLLUP = "raw", "derived", "rollup"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Table:
 
     Attributes:
         name: also the folder in the lake, the second part of the asset key and the SQL view.
-        layer: ``raw`` (Parquet in the lake) or ``rollup`` (SQLite).
+        layer: ``raw`` and ``derived`` (Parquet in the lake) or ``rollup`` (SQLite).
         description: what one row is.
         columns: in storage order.
         key: columns that identify a row; never null. The files are sorted by it.
@@ -100,7 +100,7 @@ class Table:
         if len(set(names)) != len(names):
             raise ValueError(f"table {self.name}: a column is declared twice")
         for name in (*self.key, *self.subject, *self.rollup_by, *filter(None, [self.own_time])):
-            if self.layer == RAW and name not in names:
+            if self.layer != ROLLUP and name not in names:
                 raise ValueError(f"table {self.name}: {name} is not a column")
         for column in self.columns:
             if column.type not in JSON_TYPES:

@@ -39,6 +39,22 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True)
+class Way:
+    """How servers are reached.
+
+    Attributes:
+        proxy: address of an HTTP proxy; empty: none.
+        ca_file: certificates to trust in place of the system's; empty: the system's.
+    """
+
+    proxy: str = ""
+    ca_file: str = ""
+
+
+DIRECT = Way()
+
+
 def url_fault(url: str) -> Optional[str]:
     """Return what is wrong with an address, None when it can be asked. The address itself is not repeated."""
     if not _PRINTABLE.fullmatch(url):
@@ -62,7 +78,7 @@ def ask(
     seconds: float,
     body: Optional[bytes] = None,
     headers: Mapping[str, str],
-    ca_file: str = "",
+    way: Way = DIRECT,
 ) -> Answer:
     """Send one request and return the answer, whatever its code.
 
@@ -72,7 +88,7 @@ def ask(
         seconds: how long all of it may take.
         headers: beside those that describe the body.
         body: what to send, None for nothing.
-        ca_file: certificates to trust in place of the system's; empty: the system's.
+        way: how the server is reached.
 
     Raises:
         DeliveryError: there is no answer.
@@ -86,8 +102,9 @@ def ask(
         connection = http.client.HTTPConnection(parts.hostname or "", _port(parts), timeout=seconds)
         connection.default_port = _PORTS[parts.scheme]
         try:
-            _connect(connection, parts.scheme, ca_file, lifeline)
-            connection.request(method, _target(parts), body, told)
+            _connect(connection, parts.scheme, way, lifeline)
+            is_proxied = bool(way.proxy) and parts.scheme == "http"
+            connection.request(method, url if is_proxied else _target(parts), body, told)
             response = connection.getresponse()
             named = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, named, response.read(LARGEST_ANSWER))
@@ -102,13 +119,30 @@ def ask(
         raise DeliveryError(f"{place} does not speak HTTP: {one_line(type(error).__name__)}") from error
 
 
-def _connect(connection: http.client.HTTPConnection, scheme: str, ca_file: str, lifeline: Lifeline) -> None:
-    """Connect by hand: the connection must hang on the lifeline before TLS is negotiated."""
-    connection.sock = socket.create_connection((connection.host, connection.port), connection.timeout)
+def _connect(connection: http.client.HTTPConnection, scheme: str, way: Way, lifeline: Lifeline) -> None:
+    """Connect by hand: the connection must hang on the lifeline before anything is negotiated."""
+    address = (connection.host, connection.port)
+    proxy = urlsplit(way.proxy)
+    if way.proxy:
+        address = (proxy.hostname or "", _port(proxy))
+    connection.sock = socket.create_connection(address, connection.timeout)
     lifeline.hold(connection.sock)
     if scheme == "https":
-        context = ssl.create_default_context(cafile=ca_file or None)
+        if way.proxy:
+            _tunnel(connection)
+        context = ssl.create_default_context(cafile=way.ca_file or None)
         connection.sock = context.wrap_socket(connection.sock, server_hostname=connection.host)
+
+
+def _tunnel(connection: http.client.HTTPConnection) -> None:
+    """Let the proxy at the other end connect on to the server."""
+    name = f"[{connection.host}]" if ":" in connection.host else connection.host
+    place = f"{name}:{connection.port}"
+    connection.sock.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode("ascii"))
+    with http.client.HTTPResponse(connection.sock, method="CONNECT") as answer:
+        answer.begin()
+        if answer.status != 200:
+            raise DeliveryError(f"the proxy answered {answer.status} instead of connecting to {place}")
 
 
 def _port(parts: SplitResult) -> int:

@@ -16,11 +16,11 @@ from nomade_pipeline.quality import dictionary
 from nomade_pipeline.store.database import create_table_statement
 from nomade_pipeline.store.parquet import content_hash, read_parquet, write_parquet
 from nomade_pipeline.store.schema import arrow_schema, conform, polars_schema
-from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
+from nomade_pipeline.tables.catalog import LAKE_TABLES, RAW_TABLES, lake_table_named, raw_table_named
 from nomade_pipeline.tables.contract import COMMON, RECEIVED_TIME, Column, Table
 from nomade_pipeline.tables.rollups import ROLLUP_TABLES
 
-TABLES = (*RAW_TABLES, *ROLLUP_TABLES)
+TABLES = (*LAKE_TABLES, *ROLLUP_TABLES)
 NUMBERS = ("int32", "int64", "float32", "float64")
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -107,7 +107,7 @@ def test_a_table_is_named_and_described_and_its_key_is_of_its_columns(table: Tab
 
 
 def test_names_of_tables_are_unique_within_their_layer():
-    for found in (RAW_TABLES, ROLLUP_TABLES):
+    for found in (LAKE_TABLES, ROLLUP_TABLES):
         assert len({table.name for table in found}) == len(found)
 
 
@@ -142,6 +142,12 @@ def test_only_numbers_are_rolled_up_and_their_series_have_names(table: Table):
 @raw_tables
 def test_a_raw_table_is_found_by_its_name(table: Table):
     assert raw_table_named(table.name) is table
+
+
+@tables
+def test_a_table_of_the_lake_is_found_by_its_name(table: Table):
+    if table in LAKE_TABLES:
+        assert lake_table_named(table.name) is table
 
 
 def test_an_unknown_raw_table_is_an_error_that_lists_the_known_ones():

@@ -12,7 +12,16 @@ from dataclasses import replace
 import pytest
 from support.needs import REPOSITORY
 from support.notices import message_of, notice_of, series
-from support.servers import PASSWORD, USER, dripping_server, free_port, mail_server, make_certificate, web_server
+from support.servers import (
+    PASSWORD,
+    USER,
+    dripping_server,
+    free_port,
+    mail_server,
+    make_certificate,
+    proxy_server,
+    web_server,
+)
 
 from nomade_pipeline.alerts.delivery.log_file import FileTarget
 from nomade_pipeline.alerts.delivery.mail import EmailTarget
@@ -21,7 +30,7 @@ from nomade_pipeline.alerts.delivery.slack import SlackTarget
 from nomade_pipeline.alerts.delivery.webhook import WebhookTarget
 from nomade_pipeline.config.secret import Secret
 from nomade_pipeline.transport.failure import DeliveryError
-from nomade_pipeline.transport.http import LARGEST_ANSWER
+from nomade_pipeline.transport.http import LARGEST_ANSWER, Way
 from nomade_pipeline.transport.smtp import MailServer
 
 FROM, TO = "nomade@example.org", ("admins@example.org", "oncall@example.org")
@@ -237,8 +246,24 @@ def test_a_server_that_answers_without_end_is_not_read_to_its_end(post_to):
 def test_tls_is_checked(post_to, certificate):
     with web_server(certificate) as web:
         assert "self-signed certificate" in str(failure(post_to(web.url)))
-        post_to(web.url, ca_file=str(certificate)).send(message_of(), SECONDS)
+        post_to(web.url, way=Way(ca_file=str(certificate))).send(message_of(), SECONDS)
     assert len(web.asked) == 1
+
+
+def test_a_proxy_is_used_where_there_is_one(post_to, certificate):
+    with web_server(certificate) as secure, web_server() as plain, proxy_server() as proxy:
+        way = Way(proxy.url, str(certificate))
+        post_to(f"{secure.url}/s", way=way).send(message_of(), SECONDS)
+        post_to(f"{plain.url}/p", way=way).send(message_of(), SECONDS)
+        proxy.status = 407
+        error = failure(post_to(secure.url, way=way))
+    hosts = [secure.url.removeprefix("https://"), f"{plain.url}/p"]
+    assert [(method, path) for method, path, _, _ in proxy.asked][:2] == list(
+        zip(("CONNECT", "POST"), hosts, strict=True)
+    )
+    assert [len(web.asked) for web in (secure, plain)] == [1, 1]
+    assert "the proxy answered 407" in str(error)
+    assert error.retryable
 
 
 def test_something_that_speaks_no_http_is_an_error_of_one_line(post_to):

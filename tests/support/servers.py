@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import EmailMessage
@@ -193,6 +194,55 @@ def web_server(certificate: Path | None = None) -> Iterator[Web]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextlib.contextmanager
+def proxy_server() -> Iterator[Web]:
+    """Run an HTTP proxy that passes on what it is asked, unless its status is another than 200."""
+    web = Web()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            web.asked.append((self.command, self.path, {}, b""))
+            self.send_response(web.status)
+            self.end_headers()
+            if web.status == 200:
+                host, port = self.path.rsplit(":", 1)
+                with socket.create_connection((host, int(port))) as onward:
+                    back = threading.Thread(target=_pump, args=(onward, self.connection), daemon=True)
+                    back.start()
+                    _pump(self.connection, onward)
+                    back.join()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            web.asked.append((self.command, self.path, {}, body))
+            request = urllib.request.Request(self.path, body, dict(self.headers))
+            with urllib.request.urlopen(request) as answer:
+                content = answer.read()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Be quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    web.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.installation import cycle, disk_row, fill_spool, ingest
-from support.rows import CLUSTER, DAY, T0, at, reading_of, spool
+from support.rows import CLUSTER, DAY, T0, at, frame_of, reading_of, row_of, spool
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import RetentionSettings
@@ -33,6 +33,7 @@ from nomade_pipeline.retention import (
 )
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import spool_files
+from nomade_pipeline.tables.derived import TREND_SCORES
 from nomade_pipeline.tables.system import DISK
 
 # Not the defaults, which may change: hours of the spool, then days of raw, hourly, daily, runs, ledger, quarantine.
@@ -219,6 +220,29 @@ def test_an_imported_cluster_is_kept_whatever_its_age(tmp_path: Path) -> None:
     assert not store.lake.has(DISK, CLUSTER, DAY)
     clusters = {row["cluster"] for row in store.rollups.rows("SELECT DISTINCT cluster FROM hourly")}
     assert clusters == {"trace-2019"}
+
+
+def derive(store: Store, cluster: str) -> None:
+    """Write a day of a derived table."""
+    row = row_of(TREND_SCORES, cluster=cluster, sample_time=T0)
+    store.lake.replace(TREND_SCORES, cluster, DAY, frame_of(TREND_SCORES, [row]))
+
+
+def test_old_days_of_derived_tables_go(store: Store) -> None:
+    derive(store, CLUSTER)
+    derive(store, "trace-2019")
+    retain(store, T0 + timedelta(days=399))
+    assert store.lake.has(TREND_SCORES, CLUSTER, DAY)
+    retain(store, T0 + timedelta(days=401))
+    assert not store.lake.has(TREND_SCORES, CLUSTER, DAY)
+    assert store.lake.has(TREND_SCORES, "trace-2019", DAY)
+
+
+def test_forgetting_a_cluster_forgets_its_trends(store: Store) -> None:
+    derive(store, "sim-1")
+    assert "sim-1" in known_clusters(store)
+    forget(store, "sim-1", force=True)
+    assert "sim-1" not in known_clusters(store)
 
 
 def test_a_removed_day_whose_books_stayed_is_tidied_the_next_time(store: Store) -> None:

@@ -11,7 +11,7 @@ from nomade_pipeline.alerts.delivery.secret_url import read_url
 from nomade_pipeline.alerts.notice import Message, Notice
 from nomade_pipeline.config.secret import Secret
 from nomade_pipeline.transport.failure import DeliveryError
-from nomade_pipeline.transport.http import ask, check_accepted
+from nomade_pipeline.transport.http import DIRECT, Way, ask, check_accepted
 
 # Limits of Slack's blocks: https://docs.slack.dev/reference/block-kit/blocks
 _LONGEST_HEADER, _LONGEST_SECTION = 150, 3000
@@ -26,12 +26,12 @@ class SlackTarget:
     Attributes:
         name: the target's.
         url: the webhook's address; who knows it can post.
-        ca_file: certificates to trust in place of the system's; empty: the system's.
+        way: how the address is reached.
     """
 
     name: str
     url: Secret
-    ca_file: str = ""
+    way: Way = DIRECT
     kind: ClassVar[str] = "slack"
 
     def send(self, message: Message, seconds: float) -> None:
@@ -39,7 +39,7 @@ class SlackTarget:
         url = read_url(self.url)
         payload = json.dumps(payload_of(message)).encode("ascii")
         headers = {"Content-Type": "application/json"}
-        answer = ask("POST", url, body=payload, headers=headers, seconds=seconds, ca_file=self.ca_file)
+        answer = ask("POST", url, body=payload, headers=headers, seconds=seconds, way=self.way)
         said = self.url.hide(answer.body.decode("utf-8", "replace"))
         check_accepted("Slack", answer, said)
         if answer.body.strip() != b"ok":

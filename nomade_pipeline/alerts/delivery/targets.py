@@ -12,6 +12,7 @@ from nomade_pipeline.alerts.delivery.slack import SlackTarget
 from nomade_pipeline.alerts.delivery.webhook import WebhookTarget
 from nomade_pipeline.config.mail_keys import SECURITIES
 from nomade_pipeline.config.secret import Secret
+from nomade_pipeline.transport.http import Way
 from nomade_pipeline.transport.smtp import MailServer, server_of
 
 if TYPE_CHECKING:
@@ -29,23 +30,30 @@ def configured(config: Config) -> list[Sender]:
     if alerts.email_enabled:
         found.append(EmailTarget(EMAIL, server_of(alerts), alerts.email_from, alerts.email_to))
     if alerts.slack_enabled:
-        found.append(SlackTarget(SLACK, Secret(alerts.slack_webhook, alerts.slack_webhook_file)))
+        found.append(
+            SlackTarget(SLACK, Secret(alerts.slack_webhook, alerts.slack_webhook_file), Way(config.general.proxy))
+        )
     return found
 
 
-def target_of(fields: Fields) -> Sender:
-    """Read a `[[target]]`; what is wrong with it is noted in the fields."""
+def target_of(fields: Fields, proxy: str) -> Sender:
+    """Read a `[[target]]`; what is wrong with it is noted in the fields.
+
+    Args:
+        fields: its keys.
+        proxy: that of the installation, see `Way`.
+    """
     name = fields.name()
     kind = fields.text("kind", choices=tuple(KINDS), required=True)
     if kind not in KINDS:
         # Which keys are right depends on the kind.
         return FileTarget(name, "")
-    target = KINDS[kind](fields, name)
+    target = KINDS[kind](fields, name, proxy)
     fields.finish()
     return target
 
 
-def _email(fields: Fields, name: str) -> Sender:
+def _email(fields: Fields, name: str, _proxy: str) -> Sender:
     recipients = fields.texts("to", form="address", required=True)
     sender = fields.text("from", form="address", required=True)
     server = MailServer(
@@ -63,24 +71,28 @@ def _email(fields: Fields, name: str) -> Sender:
     return EmailTarget(name, server, sender, recipients)
 
 
-def _slack(fields: Fields, name: str) -> Sender:
-    return SlackTarget(name, fields.secret("url", form="url", required=True), fields.text("ca_file", form="path"))
+def _slack(fields: Fields, name: str, proxy: str) -> Sender:
+    return SlackTarget(name, fields.secret("url", form="url", required=True), _way(fields, proxy))
 
 
-def _webhook(fields: Fields, name: str) -> Sender:
+def _webhook(fields: Fields, name: str, proxy: str) -> Sender:
     url = fields.secret("url", form="url", required=True)
-    return WebhookTarget(name, url, fields.secret("secret", inline=False), fields.text("ca_file", form="path"))
+    return WebhookTarget(name, url, fields.secret("secret", inline=False), _way(fields, proxy))
 
 
-def _apprise(fields: Fields, name: str) -> Sender:
+def _way(fields: Fields, proxy: str) -> Way:
+    return Way(proxy, fields.text("ca_file", form="path"))
+
+
+def _apprise(fields: Fields, name: str, _proxy: str) -> Sender:
     return AppriseTarget(name, fields.secret("url", required=True))
 
 
-def _file(fields: Fields, name: str) -> Sender:
+def _file(fields: Fields, name: str, _proxy: str) -> Sender:
     return FileTarget(name, fields.text("path", form="path", required=True))
 
 
-KINDS: dict[str, Callable[[Fields, str], Sender]] = {
+KINDS: dict[str, Callable[[Fields, str, str], Sender]] = {
     "email": _email,
     "slack": _slack,
     "webhook": _webhook,

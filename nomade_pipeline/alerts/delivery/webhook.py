@@ -20,7 +20,7 @@ from nomade_pipeline.alerts.delivery.secret_url import read_secret, read_url
 from nomade_pipeline.alerts.notice import Message
 from nomade_pipeline.config.secret import Secret
 from nomade_pipeline.transport.failure import DeliveryError
-from nomade_pipeline.transport.http import ask, check_accepted
+from nomade_pipeline.transport.http import DIRECT, Way, ask, check_accepted
 
 FORMAT_VERSION = 1
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the mark of a secret, none itself
@@ -34,13 +34,13 @@ class WebhookTarget:
         name: the target's.
         url: the address.
         secret: key of the signature, base64 with or without ``whsec_`` before it; none: posts are not signed.
-        ca_file: certificates to trust in place of the system's; empty: the system's.
+        way: how the address is reached.
     """
 
     name: str
     url: Secret
     secret: Secret = field(default_factory=Secret)
-    ca_file: str = ""
+    way: Way = DIRECT
     kind: ClassVar[str] = "webhook"
 
     def send(self, message: Message, seconds: float) -> None:
@@ -50,7 +50,7 @@ class WebhookTarget:
         headers = {"Content-Type": "application/json", "Idempotency-Key": message.message_id}
         if self.secret:
             headers |= signature_headers(read_secret(self.secret), message.message_id, body)
-        answer = ask("POST", url, body=body, headers=headers, seconds=seconds, ca_file=self.ca_file)
+        answer = ask("POST", url, body=body, headers=headers, seconds=seconds, way=self.way)
         said = self.secret.hide(self.url.hide(answer.body.decode("utf-8", "replace")))
         check_accepted(urlsplit(url).netloc, answer, said)
 

@@ -56,6 +56,10 @@ def problems(tmp_path, text: str, *, strict: bool = True, **variables: str) -> l
             "[alerts]\ndisk_warning_percent = 95",
             "nomade.toml:2: [alerts] disk_warning_percent: 95 is not below disk_critical_percent (95)",
         ),
+        (
+            '[derived]\nseries = ["vmstat.swap_used_byte"]',
+            "'vmstat.swap_used_byte' is no quantity that is rolled up; did you mean vmstat.swap_used_bytes?",
+        ),
         ("[monitor]\nport = 65536", "port: 65536 is outside 0 to 65535"),
         ("[dashboard]\nport = 0", "port: 0 is outside 1 to 65535"),
         ('[general]\ncluster_name = ""', "cluster_name: is empty"),

@@ -1,0 +1,140 @@
+"""`nomade alerts rules` and `nomade alerts backtest`: which rules there are, and what they would have sent."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+import click
+
+from nomade_pipeline import clock
+from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
+from nomade_pipeline.cli.output import age_text, echo_json, faint, note, printable, shorten, table
+from nomade_pipeline.cli.since import since_option
+from nomade_pipeline.errors import NoData
+
+if TYPE_CHECKING:
+    from nomade_pipeline.alerts.backtest import Episode
+    from nomade_pipeline.alerts.rule import Rule
+
+MOST_EPISODES = 20
+
+
+@click.command("rules", epilog="\b\nExamples:\n  nomade alerts rules\n  nomade alerts rules --json")
+@json_option
+@pass_invocation
+def rules_command(invocation: Invocation, as_json: bool) -> int:
+    """List the rules in force: those that are shipped, as alerts.toml changes them, and its own."""
+    from nomade_pipeline.alerts.rule_file import load_rules
+
+    rules = load_rules(invocation.config)
+    if as_json:
+        echo_json([asdict(rule) for rule in rules])
+        return FINE
+    headers = ("rule", "looks at", "warning", "critical", "for", "meaning")
+    click.echo(table(headers, [_rule_row(rule) for rule in rules], right=("warning", "critical")))
+    click.echo(faint("what to do: docs/on-call.md; how to change them: docs/alert-rules.md"))
+    return FINE
+
+
+def _rule_row(rule: Rule) -> tuple[Any, ...]:
+    what = ".".join(filter(None, (rule.table, rule.column)))
+    return (
+        rule.name,
+        f"{rule.kind} {what}".strip(),
+        _threshold(rule, "warning"),
+        _threshold(rule, "critical"),
+        age_text(rule.policy.for_seconds) if rule.policy.for_seconds else None,
+        shorten(rule.summary, 60),
+    )
+
+
+def _threshold(rule: Rule, severity: str) -> str | None:
+    from nomade_pipeline.alerts import words
+    from nomade_pipeline.alerts.judge import column_of
+    from nomade_pipeline.alerts.rule import ACCELERATION, FORECAST, GROWTH
+
+    value = rule.levels.get(severity)
+    if value is None or not rule.table:
+        return None
+    if rule.kind == FORECAST:
+        return words.in_days(value if rule.per == "day" else value / 24)
+    per = {GROWTH: f"/{rule.per}", ACCELERATION: f"/{rule.per}²"}.get(rule.kind, "")
+    return words.quantity(value, column_of(rule).unit) + per
+
+
+@click.command(
+    "backtest",
+    epilog="\b\nExamples:\n  nomade alerts backtest --since 30d\n"
+    "  nomade alerts backtest --since 7d --rule disk-forecast\n  nomade alerts backtest --rule 'disk*' --json",
+)
+@click.option("--rule", "pattern", default="*", metavar="PATTERN", help="Only rules whose name fits.")
+@since_option("30d")
+@json_option
+@pass_invocation
+def backtest_command(invocation: Invocation, pattern: str, since: datetime, as_json: bool) -> int:
+    """Show what the rules would have sent: how often, when, and how long before the threshold.
+
+    The rules are those in force: to try others, name a copy of nomade.toml beside another alerts.toml with `nomade
+    --config`. The lake's data are looked at every five minutes.
+    """
+    from fnmatch import fnmatchcase
+
+    from nomade_pipeline.alerts.backtest import backtest, can_be_tested
+    from nomade_pipeline.alerts.rule_file import load_rules
+
+    rules = load_rules(invocation.config)
+    chosen = [rule for rule in rules if fnmatchcase(rule.name, pattern)]
+    if not chosen:
+        raise NoData(f"no rule is called {printable(pattern)}", "`nomade alerts rules` lists them")
+    testable = [rule for rule in chosen if can_be_tested(rule)]
+    now = clock.now()
+    found = {rule.name: backtest(invocation.store.lake, rules, rule, since, now) for rule in testable}
+    if as_json:
+        echo_json(_as_json(found))
+    else:
+        _show(testable, found)
+        left_out = ", ".join(rule.name for rule in chosen if rule not in testable)
+        if left_out:
+            note(faint(f"left out, since the lake does not hold what they look at: {left_out}"))
+    return FINE
+
+
+def _as_json(found: Mapping[str, Sequence[Episode]]) -> list[dict[str, Any]]:
+    from nomade_pipeline.alerts.backtest import summary
+
+    def told(moment: datetime | None) -> str | None:
+        return None if moment is None else clock.to_text(moment)
+
+    return [
+        {
+            "rule": name,
+            **summary(episodes),
+            "alerts": [
+                {**asdict(each), "fired_time": told(each.fired_time), "resolved_time": told(each.resolved_time)}
+                for each in episodes
+            ],
+        }
+        for name, episodes in found.items()
+    ]
+
+
+def _show(rules: Sequence[Rule], found: Mapping[str, Sequence[Episode]]) -> None:
+    from nomade_pipeline.alerts.backtest import summary
+
+    rows = []
+    for rule in rules:
+        told = summary(found[rule.name])
+        lead = told["lead_median_seconds"]
+        ahead = f"{age_text(lead)} before {rule.ahead_of} ({told['with_lead']}×)" if lead is not None else None
+        rows.append((rule.name, told["episodes"], told["subjects"], ahead))
+    click.echo(table(("rule", "alerts", "subjects", "median lead"), rows, right=("alerts", "subjects")))
+    episodes = sorted((each for all_of in found.values() for each in all_of), key=lambda each: each.fired_time)
+    if episodes:
+        click.echo()
+    for episode in episodes[-MOST_EPISODES:]:
+        moment = episode.fired_time.astimezone().strftime("%Y-%m-%d %H:%M")
+        click.echo(f"{moment}  {episode.severity}  {episode.rule}: {printable(episode.summary)}")
+    if len(episodes) > MOST_EPISODES:
+        click.echo(faint(f"the newest {MOST_EPISODES} of {len(episodes)}; --json has all"))

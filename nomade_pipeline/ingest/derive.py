@@ -1,0 +1,171 @@
+"""The derived tables of a UTC day: how each series moves, and how last week's projections did."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from nomade_pipeline import clock
+from nomade_pipeline.config.settings import Config
+from nomade_pipeline.ingest.derived_sources import QUANTITIES, Quantity, Sources, known, window_of
+from nomade_pipeline.store.home import Store
+from nomade_pipeline.store.schema import polars_schema
+from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.derived import TREND_SCORES, TREND_TABLES
+
+if TYPE_CHECKING:
+    from nomade_pipeline.analysis.trend import Trends
+
+HORIZONS = (1, 7)
+HALF_HOUR = timedelta(minutes=30)
+
+
+def derive_day(store: Store, config: Config, name: str, day: date) -> int:
+    """Write the derived table of a UTC day anew; return its rows.
+
+    Args:
+        store: where.
+        config: what ``[derived]`` and the thresholds say.
+        name: one of `TREND_TABLES`.
+        day: the UTC date; of today what is known by now counts.
+
+    Raises:
+        LakeError, DatabaseError: what it is made of cannot be read.
+    """
+    end = min(clock.start_of(day + timedelta(days=1)), clock.now())
+    quantity = QUANTITIES[name]
+    sources = quantity.read(store, config, window_of(quantity, end), end)
+    rows = trend_rows(sources, quantity, clock.start_of(day))
+    return _replace(store, TREND_TABLES[name], day, rows)
+
+
+def trend_rows(sources: Sources, quantity: Quantity, since: datetime) -> list[dict[str, Any]]:
+    """Return a row of a derived table for each series that has a sample since a moment."""
+    if not sources.names:
+        return []
+    from nomade_pipeline.analysis.trend import analyse
+
+    trends = analyse(sources.series, quantity.window_seconds, sources.limits)
+    return [
+        {**name._asdict(), **trend_row(trends, row, sources.limits[row], quantity.ok_word)}
+        for row, name in enumerate(sources.names)
+        if trends.time[row] >= since.timestamp()
+    ]
+
+
+def trend_row(trends: Trends, row: int, limit: float, ok_word: str) -> dict[str, Any]:
+    """Return the columns of a derived table that one series' trend fills."""
+    from nomade_pipeline.analysis.trend import Trend
+
+    newest = float(trends.time[row])
+    better = trends.trend[row] in (Trend.DECLINING, Trend.DECELERATING)
+    numbers = {
+        "value": trends.value,
+        "value_error": trends.value_error,
+        "rate_per_day": trends.rate,
+        "rate_error": trends.rate_error,
+        "rate_p": trends.rate_p,
+        "acceleration_per_day2": trends.acceleration,
+        "acceleration_error": trends.acceleration_error,
+        "acceleration_p": trends.acceleration_p,
+        "jump": trends.jump,
+    }
+    for place, days in enumerate(HORIZONS):
+        numbers[f"projected_{days}d"] = trends.projected[:, place]
+        numbers[f"projected_{days}d_low"] = trends.projected_low[:, place]
+        numbers[f"projected_{days}d_high"] = trends.projected_high[:, place]
+    days_ahead = {
+        "limit_time": trends.limit_days,
+        "limit_first_time": trends.limit_low_days,
+        "limit_last_time": trends.limit_high_days,
+        "rate_limit_time": trends.rate_limit_days,
+        "acceleration_limit_time": trends.acceleration_limit_days,
+    }
+    return {
+        "sample_time": _moment(newest),
+        "points": int(trends.points[row]),
+        "span_seconds": float(trends.span_days[row]) * 86400,
+        **{column: known(values[row]) for column, values in numbers.items()},
+        "trend": trends.word(row),
+        "ok_word": ok_word if better and ok_word else None,
+        "limit": known(limit),
+        **{column: _moment(newest + float(days[row]) * 86400) for column, days in days_ahead.items()},
+        "limit_if_rate_holds": bool(trends.limit_if_rate_holds[row]),
+        "jump_time": _moment(float(trends.jump_time[row])),
+        "restart_time": _moment(float(trends.restart_time[row])),
+    }
+
+
+def _moment(seconds: float) -> datetime | None:
+    """Return a time to the millisecond, as tables hold it; None of NaN and infinity."""
+    return None if known(seconds) is None else clock.from_epoch(round(seconds, 3))
+
+
+def _replace(store: Store, table: Table, day: date, rows: list[dict[str, Any]]) -> int:
+    """Put rows in the place of a day of a derived table; return their number."""
+    import polars as pl
+
+    frame = pl.DataFrame(rows, schema=polars_schema(table))
+    stored = {cluster for cluster in store.lake.clusters(table) if day in store.lake.days(table, cluster)}
+    return sum(
+        store.lake.replace(table, cluster, day, frame.filter(pl.col("cluster") == cluster))
+        for cluster in sorted(stored | set(frame["cluster"].unique()))
+    )
+
+
+def score_day(store: Store, config: Config, day: date) -> list[dict[str, Any]]:
+    """Write what became of the projections that were made for a UTC day; return the rows.
+
+    A projection is held against the mean of the hour for which it was made; without one it has no score yet.
+    """
+    rows = [row for name, table in TREND_TABLES.items() for row in _scores(store, config, table, QUANTITIES[name], day)]
+    _replace(store, TREND_SCORES, day, rows)
+    return rows
+
+
+def _scores(store: Store, config: Config, table: Table, quantity: Quantity, day: date) -> list[dict[str, Any]]:
+    start = clock.start_of(day)
+    made = {
+        days: store.lake.read(table, start - timedelta(days=days), start - timedelta(days=days - 1))
+        for days in HORIZONS
+    }
+    if not any(frame.height for frame in made.values()):
+        return []
+    actual = _by_hour(quantity.read(store, config, start, min(start + timedelta(days=1), clock.now())))
+    found = []
+    for days, frame in made.items():
+        for row in frame.drop_nulls(f"projected_{days}d").iter_rows(named=True):
+            series = row["cluster"], row["host"], row["subject"], row["metric"]
+            hour = clock.hour_of(row["sample_time"] + timedelta(days=days))
+            if (series, hour) in actual:
+                found.append(_score(table, row, days, hour, actual[series, hour]))
+    return found
+
+
+def _by_hour(sources: Sources) -> dict[tuple[tuple[str, ...], datetime], float]:
+    """Return the mean of each series in each hour."""
+    import numpy as np
+
+    sums: dict[tuple[tuple[str, ...], datetime], list[float]] = {}
+    for row, name in enumerate(sources.names):
+        for column in np.flatnonzero(~np.isnan(sources.series.times[row])):
+            hour = clock.hour_of(clock.from_epoch(sources.series.times[row, column]))
+            sums.setdefault((tuple(name), hour), []).append(float(sources.series.values[row, column]))
+    return {key: sum(values) / len(values) for key, values in sums.items()}
+
+
+def _score(table: Table, row: dict[str, Any], days: int, hour: datetime, actual: float) -> dict[str, Any]:
+    projected, low, high = (row[f"projected_{days}d{end}"] for end in ("", "_low", "_high"))
+    return {
+        **{name: row[name] for name in ("cluster", "host", "subject", "metric")},
+        "table_name": table.name,
+        "horizon_days": days,
+        "made_time": row["sample_time"],
+        "sample_time": hour + HALF_HOUR,
+        "projected": projected,
+        "projected_low": low,
+        "projected_high": high,
+        "actual": actual,
+        "error": actual - projected,
+        "inside": low <= actual <= high,
+    }
