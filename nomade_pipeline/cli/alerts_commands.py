@@ -9,6 +9,7 @@ import click
 
 from nomade_pipeline import clock
 from nomade_pipeline.cli.alert_act_commands import ack_command, resolve_command, silence_command, unsilence_command
+from nomade_pipeline.cli.alert_rules_commands import backtest_command, rules_command
 from nomade_pipeline.cli.common import FINDING, FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import (
     age_text,
@@ -246,5 +247,12 @@ def _length(seconds: float | None) -> str | None:
     return None if seconds is None else age_text(seconds)
 
 
-for _command in (ack_command, resolve_command, silence_command, unsilence_command):
+for _command in (
+    ack_command,
+    resolve_command,
+    silence_command,
+    unsilence_command,
+    rules_command,
+    backtest_command,
+):
     alerts_command.add_command(_command)
