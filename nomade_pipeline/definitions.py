@@ -9,6 +9,7 @@ from typing import Any, Mapping
 
 import dagster as dg
 
+from assets.derived import DERIVED_ASSETS
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
@@ -40,7 +41,7 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
     """
     resources: dict[str, Any] = {"nomade": config or NomadeResource()}
     return dg.Definitions(
-        assets=[*RAW_ASSETS, rollup_assets],
+        assets=[*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS],
         asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
         jobs=[ingest_job, close_day_job, roll_up_job, inventory_job, maintenance],
         schedules=[ingest_every_15_minutes, close_yesterday_daily, inventory_daily, maintenance_daily],

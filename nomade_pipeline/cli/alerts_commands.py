@@ -107,9 +107,9 @@ def _list(
             "no alert fires" if unresolved else "no alert fires, and none has; `--since 7d` looks further back"
         )
     if silent:
-        lines.append(warn(f"{len(silent)} silences hold alerts back; `nomade alerts unsilence` lists them"))
+        lines.append(warn(f"silences in force: {len(silent)}; `nomade alerts unsilence` lists them"))
     lines += [
-        bad(f"{row['waiting']} messages wait for {printable(row['target'])}: {printable(row['error'])}")
+        bad(f"messages waiting for {printable(row['target'])}: {row['waiting']} ({printable(row['error'])})")
         for row in waiting
     ]
     return lines
@@ -198,7 +198,7 @@ def _message_line(message: Mapping[str, Any]) -> str:
         return start + good(f"delivered {local(message['delivered_time'])}")
     if message["given_up_time"] is not None:
         return start + bad(f"given up {local(message['given_up_time'])}: {printable(message['error'])}")
-    tried = f"{message['attempts']} attempts, next {local(message['next_attempt_time'])}"
+    tried = f"tried {message['attempts']} times, next {local(message['next_attempt_time'])}"
     return start + warn(f"{tried}: {printable(message['error'])}" if message["error"] else tried)
 
 
