@@ -23,7 +23,7 @@ from nomade_pipeline.cli.output import (
     width,
 )
 from nomade_pipeline.cli.plot import plot
-from nomade_pipeline.cli.trend_screen import COUNT, GIGABYTES, limit_text, rate_text, trend_lines
+from nomade_pipeline.cli.trend_screen import COUNT, GIGABYTES, limit_word, rate_text, trend_lines
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.filesystem import look
 from nomade_pipeline.status.trends import trends_now
@@ -84,7 +84,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
         row["ok_word"] or row["trend"],
         f"{size_text(row['value'])} of {size_text(row['limit'])}" if known else None,
         rate_text(row, GIGABYTES) if known else None,
-        limit_text(row) if known and row["limit"] is not None else None,
+        limit_word(row) if known and row["limit"] is not None else None,
     )
 
 

@@ -10,6 +10,7 @@ from nomade_pipeline.cli.output import NULL, faint, good, warn
 from nomade_pipeline.tables.derived import HORIZON_DAYS, SIGNIFICANT_P
 
 DAY_SECONDS = 86400.0
+LATER = "more than a year"
 Trend = Mapping[str, Any]
 
 
@@ -74,20 +75,25 @@ def _with_error(trend: Trend, name: str, suffix: str, unit: Unit) -> str:
 
 def limit_text(trend: Trend) -> str:
     """Return when the limit is reached: both dates where the series accelerates, the interval, and the reserve."""
+    rate, first, last = (_ahead(trend, name) for name in ("rate_limit_time", "limit_first_time", "limit_last_time"))
     if trend["limit_time"] is None:
-        at_rate = f"; in {_days(trend, 'rate_limit')} at the present rate" if trend["rate_limit_time"] else ""
-        return f"not within a year{at_rate}"
-    first = f"{_days(trend, 'limit_first')}" if trend["limit_first_time"] else NULL
-    last = _days(trend, "limit_last") if trend["limit_last_time"] else "more than a year"
-    text = f"in {_days(trend, 'limit')} ({first} to {last}), {_local(trend['limit_time'])}"
+        return limit_word(trend) + (f"; in {rate} at the present rate" if rate else "")
+    text = f"{limit_word(trend)} ({first or NULL} to {last or LATER}), {_local(trend['limit_time'])}"
     if trend["acceleration_limit_time"] is not None:
-        at_rate = _days(trend, "rate_limit") if trend["rate_limit_time"] else "more than a year"
-        text = f"{text} at this acceleration; in {at_rate} at the present rate"
+        text = f"{text} at this acceleration; in {rate or LATER} at the present rate"
     return text + (", if the rate holds" if trend["limit_if_rate_holds"] else "")
 
 
-def _days(trend: Trend, name: str) -> str:
-    ahead = clock.from_text(trend[f"{name}_time"]) - clock.from_text(trend["sample_time"])
+def limit_word(trend: Trend) -> str:
+    """Return when the limit is reached, in short."""
+    ahead = _ahead(trend, "limit_time")
+    return f"in {ahead}" if ahead else "not within a year"
+
+
+def _ahead(trend: Trend, name: str) -> str | None:
+    if trend[name] is None:
+        return None
+    ahead = clock.from_text(trend[name]) - clock.from_text(trend["sample_time"])
     days = ahead.total_seconds() / DAY_SECONDS
     return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
 
