@@ -103,20 +103,23 @@ class Collectors:
             raise AttributeError(error.args[0]) from error
 
 
+def _in_gigabyte(value: float | None) -> float:
+    return math.nan if value is None else value / GIGABYTE
+
+
 class Analysis:
     """Analyses of what was collected."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
 
-    def analyze_disk(self, path: str, hours: float = 24) -> dict[str, Any]:
+    def analyze_disk(self, path: str, hours: float = 168) -> dict[str, Any]:
         """Return how the file system that holds a path fills.
 
         Returns:
-            ``first_derivative`` in GB/day is the plain difference of last and first reading; NaN when
-            they are less than five minutes apart. ``second_derivative`` (GB/day²) is NaN and ``trend``
-            "unknown": estimates with standard errors come with a later version. The remaining keys are
-            those of ``nomade disk --json``.
+            ``first_derivative`` (GB/day) and ``second_derivative`` (GB/day²) at the newest reading, NaN where there
+            are too few, ``trend`` as a word, and as ``estimate`` what ``nomade disk --json`` has as ``trend``. The
+            remaining keys are those of ``nomade disk --json``.
 
         Raises:
             NoData: no reading of this path.
@@ -124,12 +127,13 @@ class Analysis:
         from nomade_pipeline.status.filesystem import look
 
         found = look(self._config, path, hours, clock.now())
-        rate = found["rate_bytes_per_day"]
+        estimate = found["trend"] or {}
         return {
             **found,
-            "first_derivative": math.nan if rate is None else rate / GIGABYTE,
-            "second_derivative": math.nan,
-            "trend": "unknown",
+            "estimate": found["trend"],
+            "first_derivative": _in_gigabyte(estimate.get("rate_per_day")),
+            "second_derivative": _in_gigabyte(estimate.get("acceleration_per_day2")),
+            "trend": estimate.get("trend", "unknown"),
         }
 
 

@@ -7,7 +7,7 @@ silence have no past in the lake; `can_be_tested` tells.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
@@ -17,18 +17,24 @@ from nomade_pipeline.alerts.judge import judge
 from nomade_pipeline.alerts.notice import Notice
 from nomade_pipeline.alerts.rule import ABSENCE, FINDING, STATE, Rule
 from nomade_pipeline.alerts.sources import VIEWS
+from nomade_pipeline.alerts.verdict import Judgement, Verdict
 from nomade_pipeline.alerts.windows import BINS, REACH
 from nomade_pipeline.tables.catalog import raw_table_named
 
 if TYPE_CHECKING:
     import polars
 
-    from nomade_pipeline.analysis.series import SeriesBatch
     from nomade_pipeline.store.lake import Lake
 
 STEP = timedelta(minutes=5)
 # A sample older than this says nothing of the moment.
 FRESH = timedelta(minutes=10)
+# Samples of a series that are looked at, and series that are analysed at once.
+KEPT = int(REACH * BINS) + 1
+BLOCK = 2048
+
+# Seconds since 1970 UTC, value.
+Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -93,22 +99,55 @@ class _Past:
         self._rows = rows.sort("sample_time", maintain_order=True)
         self._times: polars.Series = self._rows["sample_time"]
 
-    def moments(self) -> Iterator[tuple[datetime, Evidence]]:
-        """Yield each moment with what was known then."""
+    def judgements(self) -> Iterator[tuple[datetime, Judgement]]:
+        """Yield each moment with what the rule would have said then."""
+        return self._by_series() if self.rule.needs_series else self._by_samples()
+
+    def _by_samples(self) -> Iterator[tuple[datetime, Judgement]]:
+        for moment in self._moments():
+            self._read_until(moment)
+            samples = self._fresh(moment)
+            clusters = tuple(sorted({sample.cluster for sample in samples}))
+            complete = self.rule.kind == STATE and bool(samples)
+            yield moment, judge(self.rule, Evidence(samples, complete, clusters))
+
+    def _by_series(self) -> Iterator[tuple[datetime, Judgement]]:
+        """Judge the series of many moments at once: the analysis is made for thousands."""
+        block: list[tuple[datetime, Sample, Points]] = []
+        for moment in self._moments():
+            since = self._next
+            self._read_until(moment)
+            if self._next > since:
+                block += [(moment, each, self._points[each.place][-KEPT:]) for each in self._fresh(moment)]
+            if len(block) >= BLOCK:
+                yield from self._judged(block)
+                block = []
+        yield from self._judged(block)
+
+    def _judged(self, block: Sequence[tuple[datetime, Sample, Points]]) -> Iterator[tuple[datetime, Judgement]]:
+        from nomade_pipeline.analysis.series import SeriesBatch
+
+        samples = tuple(sample for _, sample, _ in block)
+        series = SeriesBatch.of(
+            ([time for time, _ in points], [value for _, value in points]) for _, _, points in block
+        )
+        verdicts = judge(self.rule, Evidence(samples, series=series, plots=False)).verdicts
+        said = {(*verdict.key, verdict.time): verdict for verdict in verdicts}
+        by_moment: dict[datetime, list[Verdict]] = {}
+        for moment, sample, _ in block:
+            verdict = said.get((self.rule.name, *sample.place, sample.time))
+            by_moment.setdefault(moment, []).extend([verdict] if verdict else [])
+        for moment, found in by_moment.items():
+            yield moment, Judgement(self.rule.name, tuple(found))
+
+    def _moments(self) -> Iterator[datetime]:
         moment = self.begin
         while moment <= self.end:
-            self._read_until(moment)
-            samples = tuple(sample for sample in self._newest.values() if moment - sample.time <= FRESH)
-            yield (
-                moment,
-                Evidence(
-                    samples,
-                    complete=self.rule.kind == STATE and bool(samples),
-                    clusters=tuple(sorted({sample.cluster for sample in samples})),
-                    series=self._series(samples) if self.rule.needs_series else None,
-                ),
-            )
+            yield moment
             moment += STEP
+
+    def _fresh(self, moment: datetime) -> tuple[Sample, ...]:
+        return tuple(sample for sample in self._newest.values() if moment - sample.time <= FRESH)
 
     def _read_until(self, moment: datetime) -> None:
         table = raw_table_named(self.rule.table)
@@ -127,23 +166,14 @@ class _Past:
         if value is not None and (not points or seconds // size > points[-1][0] // size):
             points.append((seconds, float(value)))
 
-    def _series(self, samples: Sequence[Sample]) -> SeriesBatch:
-        from nomade_pipeline.analysis.series import SeriesBatch
-
-        kept = int(REACH * BINS) + 1
-        pairs = [self._points[sample.place][-kept:] for sample in samples]
-        return SeriesBatch.of(([time for time, _ in pair], [value for _, value in pair]) for pair in pairs)
-
 
 def _episodes(past: _Past) -> Iterator[Episode]:
     """Run the engine over the moments; every ``firing`` notice is an episode, ``resolved`` ends it."""
     rule, state = past.rule, State()
-    policies = {rule.name: rule.policy}
+    policies = {rule.name: replace(rule.policy, inhibited_by=())}
     found: dict[int, Episode] = {}
-    for moment, evidence in past.moments():
-        if rule.needs_series and not evidence.samples:
-            continue
-        decision = decide(policies, state, [judge(rule, evidence)], Controls(), moment)
+    for moment, judgement in past.judgements():
+        decision = decide(policies, state, [judgement], Controls(), moment)
         state = decision.state
         for notice in decision.notices:
             _note(found, notice)
@@ -157,15 +187,15 @@ def _note(found: dict[int, Episode], notice: Notice) -> None:
         )
     elif notice.kind == "resolved" and notice.episode in found:
         known = found[notice.episode]
-        found[notice.episode] = Episode(**{**known.__dict__, "resolved_time": notice.time})
+        found[notice.episode] = replace(known, resolved_time=notice.time)
 
 
 def _passings(past: _Past) -> dict[Place, list[datetime]]:
     """Return when the condition of a rule began to hold, by subject."""
     passed: dict[Place, list[datetime]] = defaultdict(list)
     holding: dict[Place, bool] = {}
-    for _, evidence in past.moments():
-        for verdict in judge(past.rule, evidence).verdicts:
+    for _, judgement in past.judgements():
+        for verdict in judgement.verdicts:
             place = (verdict.cluster, verdict.subject)
             holds = verdict.level in past.rule.levels
             if holds and not holding.get(place, False):
@@ -183,7 +213,7 @@ def _with_lead(episode: Episode, passed: dict[Place, list[datetime]]) -> Episode
         if moment >= episode.fired_time and (until is None or moment <= until)
     ]
     lead = (later[0] - episode.fired_time).total_seconds() if later else None
-    return Episode(**{**episode.__dict__, "lead_seconds": lead})
+    return replace(episode, lead_seconds=lead)
 
 
 def summary(episodes: Sequence[Episode]) -> dict[str, Any]:

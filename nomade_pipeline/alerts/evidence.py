@@ -45,6 +45,7 @@ class Evidence:
         samples: the newest of each subject, none that is too old to say anything.
         complete: whether they are all subjects that there are in ``clusters``.
         series: of a rule that looks back: row i is the series of sample i; None: there is nothing new to look at.
+        plots: whether verdicts on series are to carry them for a plot.
         problem: why there is no evidence; None when there is.
     """
 
@@ -52,6 +53,7 @@ class Evidence:
     complete: bool = False
     clusters: tuple[str, ...] = ()
     series: SeriesBatch | None = field(default=None, compare=False)
+    plots: bool = True
     problem: str | None = None
 
 

@@ -36,7 +36,7 @@ def judge(rule: Rule, evidence: Evidence) -> Judgement:
         return Judgement(rule.name)
     from nomade_pipeline.alerts.judge_trends import judge_series
 
-    trends = tuple(judge_series(rule, evidence.samples, evidence.series))
+    trends = tuple(judge_series(rule, evidence.samples, evidence.series, plots=evidence.plots))
     return Judgement(rule.name, trends, evidence.complete, evidence.clusters)
 
 

@@ -41,19 +41,21 @@ class _Look:
     series: SeriesBatch
     trends: Trends
     limits: Floats
+    plots: bool
 
     def limit(self, index: int) -> float | None:
         """Return the limit of one sample, None without one."""
         return None if math.isnan(self.limits[index]) else float(self.limits[index])
 
 
-def judge_series(rule: Rule, samples: Sequence[Sample], series: SeriesBatch) -> list[Verdict]:
+def judge_series(rule: Rule, samples: Sequence[Sample], series: SeriesBatch, *, plots: bool = True) -> list[Verdict]:
     """Return the verdicts on samples by their series; those with too few samples get none.
 
     Args:
         rule: one that needs series.
         samples: the newest of each subject.
         series: row i is the series of sample i.
+        plots: whether verdicts that are not fine carry their series.
     """
     if rule.kind not in _JUDGES:
         values = aggregated(series, rule.aggregate, rule.window_seconds)
@@ -64,7 +66,7 @@ def judge_series(rule: Rule, samples: Sequence[Sample], series: SeriesBatch) -> 
         ]
     limits = np.array([_limit_of(rule, sample) for sample in samples], float)
     trends = analyse(series, rule.window_seconds, limits, falling=rule.below)
-    look = _Look(rule, series, trends, limits)
+    look = _Look(rule, series, trends, limits, plots)
     return _JUDGES[rule.kind](look, samples)
 
 
@@ -190,7 +192,7 @@ def _verdict(look: _Look, index: int, sample: Sample, level: str, value: float |
         "rate_limit_days": _finite(look.trends.rate_limit_days[index]),
         "acceleration_limit_days": _finite(look.trends.acceleration_limit_days[index]),
     }
-    if level != FINE:
+    if look.plots and level != FINE:
         details["series"] = _plot(look, index)
     return verdict_of(rule, sample, level, value, summary, **details)
 

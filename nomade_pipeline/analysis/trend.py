@@ -15,11 +15,8 @@ from nomade_pipeline.analysis.breaks import begin_anew
 from nomade_pipeline.analysis.local_fit import Fit, fit, products
 from nomade_pipeline.analysis.projection import WITHIN_DAYS, crossings, p_value, project
 from nomade_pipeline.analysis.series import DAY_SECONDS, Flags, Floats, Integers, SeriesBatch
+from nomade_pipeline.tables.derived import HORIZON_DAYS, SIGNIFICANT_P
 
-# Of a derivative that is called different from zero; two-sided.
-SIGNIFICANT_P = 0.005
-# Projections are made for so many days ahead.
-HORIZON_DAYS = (1.0, 7.0)
 # Series are worked on in parts that fit into the processor's cache.
 BLOCK = 512
 # Of two successive windows the earlier one ends this part of a window before the later one.
@@ -147,7 +144,7 @@ def _analyse_block(series: SeriesBatch, window_seconds: float, limit: Floats, si
     rate_p = p_value(rate, rate_error, chosen.freedom)
     curved = acceleration_p < SIGNIFICANT_P
     trend = _trend(rate, rate_p < SIGNIFICANT_P, acceleration, curved)
-    mean, low, high = project(chosen, np.array(HORIZON_DAYS))
+    mean, low, high = project(chosen, np.array(HORIZON_DAYS, float))
     moves = (trend != Trend.STABLE) & (trend != Trend.UNKNOWN)
     limit_days, first_days, last_days = crossings(chosen, limit, sign)
     limit_days = np.where(np.isfinite(limit_days) & (moves | (limit_days == 0)), limit_days, np.nan)

@@ -51,7 +51,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Look": {
         "status": Entry("status_command", "Show the present state of hosts and collectors."),
-        "disk": Entry("disk_command", "Show a file system and how it has filled."),
+        "disk": Entry("disk_command", "Show file systems, how they fill and when they are full."),
         "sql": Entry("sql_commands", "Query all tables with SQL, read-only."),
         "tables": Entry("sql_commands", "List the tables, or the columns of one."),
         "logs": Entry("logs_command", "Show or follow the logs."),

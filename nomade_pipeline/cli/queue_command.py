@@ -22,20 +22,29 @@ from nomade_pipeline.cli.output import (
     table,
     warn,
 )
+from nomade_pipeline.cli.trend_screen import Unit, trend_lines
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.findings import KINDS, findings_by_cluster, in_words
 from nomade_pipeline.status.queue import queues
+from nomade_pipeline.status.trends import trends_now
 
 MOST_FINDINGS = 10
+JOBS = Unit(1.0, "jobs", ",.1f")
 HINT = "`nomade collect --once -C slurm` asks Slurm; `nomade up` or `nomade collect` on the head node keeps asking"
 
 
-@click.command("queue", epilog="\b\nExamples:\n  nomade queue\n  nomade queue --partition gpu\n  nomade queue --json")
+@click.command(
+    "queue",
+    epilog="\b\nExamples:\n  nomade queue\n  nomade queue --partition gpu\n  nomade queue --trend --json",
+)
 @click.option("--partition", metavar="NAME", help="Only this partition.")
+@click.option("--trend", is_flag=True, help="How the number of waiting jobs has moved over two days.")
 @json_option
 @pass_invocation
-def queue_command(invocation: Invocation, partition: str | None, as_json: bool) -> int:
+def queue_command(invocation: Invocation, partition: str | None, trend: bool, as_json: bool) -> int:
     """Show the queue by partition, why jobs wait, and whether the scheduler answers."""
+    if trend:
+        return _show_trends(invocation, partition, as_json=as_json)
     found = queues(invocation.config, clock.now())
     if not found:
         raise NoData(f"nothing of Slurm has been collected below {invocation.paths.root}", HINT)
@@ -50,6 +59,22 @@ def queue_command(invocation: Invocation, partition: str | None, as_json: bool) 
         echo_json(found)
     else:
         click.echo("\n\n".join("\n".join(queue_lines(queue)) for queue in found))
+    return FINE
+
+
+def _show_trends(invocation: Invocation, partition: str | None, *, as_json: bool) -> int:
+    """Print the trend of the waiting jobs of each partition, from the hourly rollups."""
+    rows = trends_now(invocation.config, "queue", clock.now())
+    rows = [row for row in rows if partition in (None, row["subject"])]
+    if not rows:
+        raise NoData(f"no queue has been rolled up below {invocation.paths.root}", "`nomade ingest` does that")
+    if as_json:
+        echo_json(rows)
+        return FINE
+    for row in rows:
+        title = f"{printable(row['cluster'])}  {printable(row['subject'])}"
+        about = f"{number(row['value'], ',.0f')} waiting, hourly means up to {row['sample_time'][:16]}Z"
+        click.echo("\n".join([f"{heading(title)}  {faint(about)}", *trend_lines(row, JOBS, "")]))
     return FINE
 
 

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.ingest.derived_sources import QUANTITIES, Quantity, Sources, known, window_of
+from nomade_pipeline.ingest.derived_sources import QUANTITIES, Quantity, Reader, Sources, known
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.tables.contract import Table
-from nomade_pipeline.tables.derived import TREND_SCORES, TREND_TABLES
+from nomade_pipeline.tables.derived import HORIZON_DAYS, TREND_SCORES, TREND_TABLES
 
 if TYPE_CHECKING:
     from nomade_pipeline.analysis.trend import Trends
 
-HORIZONS = (1, 7)
 HALF_HOUR = timedelta(minutes=30)
 
 
@@ -34,7 +33,7 @@ def derive_day(store: Store, config: Config, name: str, day: date) -> int:
     """
     end = min(clock.start_of(day + timedelta(days=1)), clock.now())
     quantity = QUANTITIES[name]
-    sources = quantity.read(store, config, window_of(quantity, end), end)
+    sources = quantity.within(Reader(store.rollups.rows, store.lake), config, end)
     rows = trend_rows(sources, quantity, clock.start_of(day))
     return _replace(store, TREND_TABLES[name], day, rows)
 
@@ -70,7 +69,7 @@ def trend_row(trends: Trends, row: int, limit: float, ok_word: str) -> dict[str,
         "acceleration_p": trends.acceleration_p,
         "jump": trends.jump,
     }
-    for place, days in enumerate(HORIZONS):
+    for place, days in enumerate(HORIZON_DAYS):
         numbers[f"projected_{days}d"] = trends.projected[:, place]
         numbers[f"projected_{days}d_low"] = trends.projected_low[:, place]
         numbers[f"projected_{days}d_high"] = trends.projected_high[:, place]
@@ -124,14 +123,14 @@ def score_day(store: Store, config: Config, day: date) -> list[dict[str, Any]]:
 
 
 def _scores(store: Store, config: Config, table: Table, quantity: Quantity, day: date) -> list[dict[str, Any]]:
-    start = clock.start_of(day)
+    start, reader = clock.start_of(day), Reader(store.rollups.rows, store.lake)
     made = {
         days: store.lake.read(table, start - timedelta(days=days), start - timedelta(days=days - 1))
-        for days in HORIZONS
+        for days in HORIZON_DAYS
     }
     if not any(frame.height for frame in made.values()):
         return []
-    actual = _by_hour(quantity.read(store, config, start, min(start + timedelta(days=1), clock.now())))
+    actual = _by_hour(quantity.read(reader, config, start, min(start + timedelta(days=1), clock.now())))
     found = []
     for days, frame in made.items():
         for row in frame.drop_nulls(f"projected_{days}d").iter_rows(named=True):

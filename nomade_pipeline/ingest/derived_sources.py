@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.store.home import Store
+from nomade_pipeline.store.lake import Lake
 from nomade_pipeline.tables.nodes import JOB_MONITOR
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES, OUTCOME_CLASSES, SUCCESS
 
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 DAY, WEEK = 86400.0, 7 * 86400.0
 # The mean of an hour of which less is known says little; it lies in the middle of what is known.
 LEAST_COVERED_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Where series are read from.
+
+    Attributes:
+        rows: runs a query on the rollup database.
+        lake: the lake.
+    """
+
+    rows: Callable[[str, tuple[Any, ...]], list[dict[str, Any]]]
+    lake: Lake
 
 
 class Name(NamedTuple):
@@ -51,9 +64,13 @@ class Quantity:
         ok_word: what it means that it declines or decelerates; the words of the earlier system.
     """
 
-    read: Callable[[Store, Config, datetime, datetime], Sources]
+    read: Callable[[Reader, Config, datetime, datetime], Sources]
     window_seconds: float = WEEK
     ok_word: str = ""
+
+    def within(self, source: Reader, config: Config, end: datetime) -> Sources:
+        """Return the series of the window before a moment."""
+        return self.read(source, config, end - timedelta(seconds=self.window_seconds), end)
 
 
 def _collected(names: Sequence[Name], times: Sequence[float], values: Sequence[float]) -> Sources:
@@ -68,10 +85,10 @@ def _collected(names: Sequence[Name], times: Sequence[float], values: Sequence[f
     return Sources(list(codes), series, np.full(len(codes), np.nan))
 
 
-def hourly(store: Store, table: str, metrics: Sequence[str], start: datetime, end: datetime) -> Sources:
+def hourly(source: Reader, table: str, metrics: Sequence[str], start: datetime, end: datetime) -> Sources:
     """Return hourly means of some quantities of a raw table, each in the middle of what its hour covers."""
     marks = ", ".join("?" for _ in metrics)
-    rows = store.rollups.rows(
+    rows = source.rows(
         "SELECT cluster, host, subject, metric, hour, seconds, mean FROM hourly "
         f"WHERE table_name = ? AND metric IN ({marks}) AND hour >= ? AND hour < ? AND seconds >= ?",
         (table, *metrics, clock.to_text(clock.hour_of(start)), clock.to_text(end), LEAST_COVERED_SECONDS),
@@ -84,21 +101,21 @@ def hourly(store: Store, table: str, metrics: Sequence[str], start: datetime, en
     )
 
 
-def _of(table: str, *metrics: str) -> Callable[[Store, Config, datetime, datetime], Sources]:
+def _of(table: str, *metrics: str) -> Callable[[Reader, Config, datetime, datetime], Sources]:
     """Return the reader of some quantities of one raw table that have no limit."""
 
-    def read(store: Store, _config: Config, start: datetime, end: datetime) -> Sources:
-        return hourly(store, table, metrics, start, end)
+    def read(source: Reader, _config: Config, start: datetime, end: datetime) -> Sources:
+        return hourly(source, table, metrics, start, end)
 
     return read
 
 
-def _disk(store: Store, _config: Config, start: datetime, end: datetime) -> Sources:
+def _disk(source: Reader, _config: Config, start: datetime, end: datetime) -> Sources:
     """Return used space and inodes; full is what used and available make together, or all inodes."""
     import numpy as np
 
     wanted = {"used_bytes", "inodes_used"}
-    found = hourly(store, "disk", (*wanted, "available_bytes", "inodes_used_percent"), start, end)
+    found = hourly(source, "disk", (*wanted, "available_bytes", "inodes_used_percent"), start, end)
     newest = dict(zip(found.names, found.series.values[:, -1], strict=True))
     limits = np.full(len(newest), np.nan)
     for row, name in enumerate(found.names):
@@ -112,18 +129,18 @@ def _disk(store: Store, _config: Config, start: datetime, end: datetime) -> Sour
     return Sources([found.names[row] for row in kept], found.series.rows(np.array(kept, int)), limits[kept])
 
 
-def _gpu(store: Store, config: Config, start: datetime, end: datetime) -> Sources:
+def _gpu(source: Reader, config: Config, start: datetime, end: datetime) -> Sources:
     """Return temperatures; the limit is where they warn."""
     import numpy as np
 
-    found = hourly(store, "gpu", ("temperature_celsius",), start, end)
+    found = hourly(source, "gpu", ("temperature_celsius",), start, end)
     return Sources(found.names, found.series, np.full(len(found.names), config.alerts.gpu_temp_warning))
 
 
-def _failure_rate(store: Store, _config: Config, start: datetime, end: datetime) -> Sources:
+def _failure_rate(source: Reader, _config: Config, start: datetime, end: datetime) -> Sources:
     """Return the share of failed jobs of each hour in which any ended; cancelled ones are neither."""
     failed = " + ".join(f"{OUTCOME_CLASSES[code].lower()}_jobs" for code in FAILED_CLASSES)
-    rows = store.rollups.rows(
+    rows = source.rows(
         f"SELECT cluster, CASE dimension WHEN 'partition' THEN name ELSE '' END AS subject, hour, {failed} AS failed, "
         f"{OUTCOME_CLASSES[SUCCESS].lower()}_jobs AS good FROM usage_hourly "
         "WHERE dimension IN ('cluster', 'partition') AND hour >= ? AND hour < ?",
@@ -137,13 +154,13 @@ def _failure_rate(store: Store, _config: Config, start: datetime, end: datetime)
     )
 
 
-def _job_memory(store: Store, _config: Config, start: datetime, end: datetime) -> Sources:
+def _job_memory(source: Reader, _config: Config, start: datetime, end: datetime) -> Sources:
     """Return the memory of each job on each host; the limit is that of its cgroup."""
     import numpy as np
     import polars as pl
 
     columns = ("cluster", "host", "job_id_raw", "sample_time", "memory_bytes", "memory_limit_bytes")
-    rows = store.lake.read(JOB_MONITOR, start, end, columns=columns).drop_nulls("memory_bytes").sort("sample_time")
+    rows = source.lake.read(JOB_MONITOR, start, end, columns=columns).drop_nulls("memory_bytes").sort("sample_time")
     found = _collected(
         [Name(cluster, host, job, "memory_bytes") for cluster, host, job in rows.select(columns[:3]).iter_rows()],
         (rows["sample_time"].dt.epoch("ms") / 1000).to_list(),
@@ -155,7 +172,7 @@ def _job_memory(store: Store, _config: Config, start: datetime, end: datetime) -
     return Sources(found.names, found.series, np.array([np.nan if limit is None else limit for limit in told], float))
 
 
-def _configured(store: Store, config: Config, start: datetime, end: datetime) -> Sources:
+def _configured(source: Reader, config: Config, start: datetime, end: datetime) -> Sources:
     """Return the quantities that ``[derived] series`` names; the metric is ``table.quantity``."""
     import numpy as np
 
@@ -165,7 +182,7 @@ def _configured(store: Store, config: Config, start: datetime, end: datetime) ->
     parts: list[SeriesBatch] = []
     for wanted in config.derived.series:
         table, metric = wanted.split(".")
-        found = hourly(store, table, (metric,), start, end)
+        found = hourly(source, table, (metric,), start, end)
         names += [name._replace(metric=wanted) for name in found.names]
         parts.append(found.series)
     return Sources(names, SeriesBatch.joined(parts), np.full(len(names), np.nan))
@@ -181,11 +198,6 @@ QUANTITIES: dict[str, Quantity] = {
     "gpu": Quantity(_gpu, 2 * DAY, "cooling down"),
     "series": Quantity(_configured),
 }
-
-
-def window_of(quantity: Quantity, end: datetime) -> datetime:
-    """Return from when on the samples of a fit at a moment count."""
-    return end - timedelta(seconds=quantity.window_seconds)
 
 
 def known(value: Any) -> float | None:

@@ -11,8 +11,10 @@ from nomade_pipeline import clock
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.errors import NoData
+from nomade_pipeline.ingest.derived_sources import QUANTITIES
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
 from nomade_pipeline.status.sections import filesystems
+from nomade_pipeline.status.trends import trend_of
 from nomade_pipeline.store.tail import batches_since
 from nomade_pipeline.tables.system import DISK
 
@@ -39,7 +41,7 @@ def look(config: Config, path: str, hours: float, now: datetime, host: Optional[
     """Return state and history of the file system that holds a path, as ``nomade disk --json`` prints it.
 
     ``rate_bytes_per_day`` is the plain difference of last and first reading over the time between
-    them; null when that is less than five minutes.
+    them; null when that is less than five minutes. ``trend`` and ``inode_trend`` are those of `trends.trend_of`.
 
     Args:
         config: whose data folder is looked at.
@@ -77,6 +79,10 @@ def look(config: Config, path: str, hours: float, now: datetime, host: Optional[
         "last_used_bytes": used[-1].used_bytes if used else None,
         "rate_bytes_per_day": _rate(used, "used_bytes"),
         "rate_inodes_per_day": _rate([p for p in points if p.inodes_used is not None], "inodes_used"),
+        "trend": _trend(used, "used_bytes", hours, _full(row, "used_bytes", "available_bytes")),
+        "inode_trend": _trend(
+            [p for p in points if p.inodes_used is not None], "inodes_used", hours, row.get("inodes_total")
+        ),
         "history": [
             {"time": clock.to_text(p.time), "used_bytes": p.used_bytes, "inodes_used": p.inodes_used} for p in points
         ],
@@ -175,6 +181,17 @@ def _from_lake(
         time: Point(time, used, inodes)
         for time, used, inodes in own.select("sample_time", "used_bytes", "inodes_used").iter_rows()
     }
+
+
+def _full(row: Mapping[str, Any], *parts: str) -> Optional[float]:
+    """Return what the parts make together; None when one was not measured."""
+    values = [row.get(part) for part in parts]
+    return None if None in values else float(sum(filter(None, values)))
+
+
+def _trend(points: Sequence[Point], quantity: str, hours: float, limit: Optional[float]) -> Optional[dict[str, Any]]:
+    times, values = [point.time for point in points], [float(getattr(point, quantity)) for point in points]
+    return trend_of(times, values, hours * 3600, limit, QUANTITIES["disk"].ok_word)
 
 
 def _rate(points: Sequence[Point], quantity: str) -> Optional[float]:

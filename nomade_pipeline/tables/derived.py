@@ -9,6 +9,11 @@ from typing import Tuple
 
 from nomade_pipeline.tables.contract import CLUSTER, DERIVED, Column, Table
 
+# Of a derivative that is called different from zero; two-sided.
+SIGNIFICANT_P = 0.005
+# Projections are made for so many days ahead.
+HORIZON_DAYS = (1, 7)
+
 OWN_UNIT = "of the quantity"
 TOO_FEW = "too few samples since the fit began anew"
 NO_LIMIT = "not within a year, no limit, or no significant movement"
@@ -59,12 +64,12 @@ _TREND = (
     Column(
         "trend",
         "text",
-        "In which way it moves, as far as that is significant (p < .005); accelerating and decelerating are of growth.",
+        f"In which way it moves, as far as that is significant (p < {SIGNIFICANT_P:g}); accelerating and decelerating "
+        "are of growth.",
         allowed=TREND_WORDS,
     ),
     Column("ok_word", "text", "What it means that it declines or decelerates.", null="it does neither"),
-    *_projected(1),
-    *_projected(7),
+    *(column for days in HORIZON_DAYS for column in _projected(days)),
     _value("limit", "What it must not reach.", "there is none, or it is not known"),
     _moment("limit_time", "First crossing of the limit within 365 days."),
     _moment("limit_first_time", "Earlier end of its 90 % interval.", "not within a year, or no limit"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 from pathlib import Path
@@ -50,13 +49,13 @@ def test_every_collector_is_an_attribute_and_others_are_not(nm: Nomade) -> None:
         nm.collectors.gpu.get_status()
 
 
-def test_the_fill_rate_is_honest_about_what_is_not_known_yet(nm: Nomade) -> None:
+def test_the_derivatives_of_a_disk_come_with_their_errors(nm: Nomade) -> None:
     with clock.set_to(at(0.1)):
         analysis = nm.analysis.analyze_disk("/")
     assert f"{analysis['first_derivative']:.1f} GB/day" == "14.4 GB/day"
-    assert math.isnan(analysis["second_derivative"])
-    assert f"{analysis['second_derivative']:.2f}" == "nan"
-    assert analysis["trend"] == "unknown"
+    assert analysis["second_derivative"] == pytest.approx(0, abs=1e-6)
+    assert analysis["trend"] == "growing"
+    assert analysis["estimate"]["rate_error"] < 1e6
 
 
 def test_an_unknown_path_raises_with_the_command_that_helps(nm: Nomade) -> None:

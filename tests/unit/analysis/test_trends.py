@@ -7,6 +7,7 @@ import pytest
 
 from nomade_pipeline.analysis.series import DAY_SECONDS, SeriesBatch
 from nomade_pipeline.analysis.trend import Trend, Trends, accelerates, analyse
+from nomade_pipeline.tables.derived import TREND_WORDS
 
 WEEK = 7 * DAY_SECONDS
 NOW = 1_790_000_000.0
@@ -212,6 +213,10 @@ def test_few_or_no_samples_are_unknown() -> None:
     assert [found.word(row) for row in range(3)] == ["unknown"] * 3
     assert found.points.tolist() == [0, 1, 1]
     assert len(week(SeriesBatch.of([])).time) == 0
+
+
+def test_the_words_of_the_tables_are_those_of_the_trends() -> None:
+    assert tuple(trend.word for trend in Trend) == TREND_WORDS
 
 
 def test_columns_in_any_order_make_the_same_batch() -> None:

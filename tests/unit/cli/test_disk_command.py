@@ -7,17 +7,50 @@ from pathlib import Path
 
 import pytest
 from support.installation import GB, disk_row, fill_spool, ingest, nomade
-from support.rows import T0, at, reading_of, spool
+from support.rows import HOST, T0, at, reading_of, spool
 
 from nomade_pipeline import clock
 from nomade_pipeline.tables import system
 
 
 def test_the_rate_is_the_difference_of_last_and_first_per_day(filled: Path) -> None:
-    found = nomade("disk", "/", "--json", root=filled).json
+    found = nomade("disk", "/", "--hours", "24", "--json", root=filled).json
     assert found["readings"] == 91
     assert found["rate_bytes_per_day"] == pytest.approx(10**7 * 1440)
-    assert "Rate         +14.40 GB/day" in nomade("disk", "/", root=filled).stdout
+    assert "Rate         +14.40 GB/day" in nomade("disk", "/", "--hours", "24", root=filled).stdout
+
+
+def test_the_trend_says_the_rate_and_the_day_on_which_the_disk_is_full(filled: Path) -> None:
+    found = nomade("disk", "/", "--hours", "24", "--json", root=filled).json["trend"]
+    days = (100 * GB - 30.9 * GB) / (10**7 * 1440)
+    assert found["trend"] == "growing"
+    assert found["rate_per_day"] == pytest.approx(10**7 * 1440)
+    assert found["limit_if_rate_holds"]
+    assert clock.from_text(found["limit_time"]) - T0 == pytest.approx(timedelta(days=days), abs=timedelta(seconds=1))
+    assert found["projection"]["values"][0] == pytest.approx(30.9 * GB)
+    screen = nomade("disk", "/", "--hours", "24", root=filled).stdout
+    assert "growing: +14.40 ± 0.00 GB/day" in screen
+    assert f"in {days:.1f} days" in screen
+    assert "if the rate holds" in screen
+    assert "Acceleration" not in screen
+
+
+def test_the_plot_has_no_colours_where_there_is_no_terminal(filled: Path) -> None:
+    screen = nomade("disk", "/", "--hours", "24", root=filled).stdout
+    assert "┤" in screen
+    assert "\x1b" not in screen
+
+
+def test_without_a_path_all_file_systems_are_listed_with_their_trends(filled: Path) -> None:
+    (row,) = nomade("disk", "--json", root=filled).json
+    assert (row["subject"], row["metric"]) == (f"{HOST}:/", "used_bytes")
+    assert f"{HOST}:/" in nomade("disk", root=filled).stdout
+
+
+def test_without_a_rollup_the_command_that_makes_one_is_named(empty: Path) -> None:
+    ended = nomade("disk", root=empty)
+    assert ended.status == 3
+    assert "nomade ingest" in ended.stderr
 
 
 def test_spool_and_lake_are_joined_and_no_reading_counts_twice(empty: Path) -> None:

@@ -24,7 +24,7 @@ def test_an_unknown_command_is_answered_with_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("status", "--nope"), ("disk",), ("disk", "/", "--hours", "0"), ("collect", "-C", "nope"), ("sql",)]
+    "arguments", [("status", "--nope"), ("disk", "/", "--hours", "0"), ("collect", "-C", "nope"), ("sql",)]
 )
 def test_wrong_usage_exits_with_2(arguments: tuple[str, ...], empty: Path) -> None:
     ended = nomade(*arguments, root=empty)
