@@ -11,11 +11,12 @@ import pytest
 from support.needs import REPOSITORY
 from support.rows import T0, row_of
 
+from nomade_pipeline.alerts.document import PAGE, render_page
 from nomade_pipeline.alerts.evidence import Evidence, sample_of
 from nomade_pipeline.alerts.installation import OWN_POLICIES
 from nomade_pipeline.alerts.judge import judge, level_of
+from nomade_pipeline.alerts.phrases import TABLES
 from nomade_pipeline.alerts.rule import THRESHOLD, Rule
-from nomade_pipeline.alerts.rule_file import TABLES
 from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.alerts.sources import JOB_OUTCOMES
 from nomade_pipeline.alerts.verdict import FINE, Verdict
@@ -156,6 +157,10 @@ def test_every_rule_has_its_entry_in_the_on_call_page(name: str) -> None:
         assert part in entry, part
 
 
+def test_the_page_of_the_shipped_rules_is_up_to_date() -> None:
+    assert (REPOSITORY / PAGE).read_text("utf-8") == render_page(), "run: python -m nomade_pipeline.alerts.document"
+
+
 def test_what_a_rule_names_exists() -> None:
     for rule in RULES.values():
         assert rule.policy.rule == rule.name
@@ -231,6 +236,14 @@ def test_a_drained_node_is_told_with_reason_and_author() -> None:
 def test_the_thresholds_are_those_of_the_configuration() -> None:
     from dataclasses import replace
 
-    alerts = replace(Config().alerts, disk_warning_percent=50.0, gpu_temp_warning=70.0)
+    plain = Config().alerts
+    bends = replace(plain.derivatives, disk_acceleration_warning=2.0, queue_acceleration_warning=3.0)
+    alerts = replace(
+        plain, disk_warning_percent=50.0, disk_critical_percent=60.0, gpu_temp_warning=70.0, derivatives=bends
+    )
     rules = {rule.name: rule for rule in shipped_rules(replace(Config(), alerts=alerts))}
-    assert (rules["disk-full"].warning, rules["gpu-temperature"].warning) == (50.0, 70.0)
+    for name in ("disk-full", "inodes-full"):
+        assert (rules[name].warning, rules[name].critical) == (50.0, 60.0)
+    assert rules["gpu-temperature"].warning == 70.0
+    assert rules["disk-acceleration"].warning == 2.0 * GB
+    assert rules["queue-acceleration"].warning == 3.0
