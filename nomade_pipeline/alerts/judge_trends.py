@@ -18,7 +18,8 @@ from nomade_pipeline.alerts.rule import ACCELERATION, FORECAST, GROWTH, JUMP, UN
 from nomade_pipeline.alerts.verdict import FINE, Verdict
 from nomade_pipeline.alerts.windows import aggregated
 from nomade_pipeline.analysis.series import Floats, SeriesBatch
-from nomade_pipeline.analysis.trend import SIGNIFICANT_P, Trend, Trends, accelerates, analyse
+from nomade_pipeline.analysis.trend import Trend, Trends, accelerates, analyse
+from nomade_pipeline.tables.derived import SIGNIFICANT_P
 
 # Points of a projection in a plot.
 _AHEAD_POINTS = 24
