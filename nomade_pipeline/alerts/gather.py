@@ -54,8 +54,9 @@ class Gatherer:
     def _with_series(self, rule: Rule, evidence: Evidence) -> Evidence:
         if not rule.needs_series:
             return evidence
-        series = self.windows.series(rule, evidence.samples)
-        return Evidence(evidence.samples, evidence.complete, evidence.clusters, series)
+        found = self.windows.series(rule, evidence.samples)
+        samples, series = found if found is not None else ((), None)
+        return Evidence(samples, evidence.complete, evidence.clusters, series)
 
     @cached_property
     def _findings(self) -> dict[str, Evidence]:
