@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Cluster and subject.
 Place = tuple[str, str]
 
+_FILESYSTEM = ("filesystem_id",)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -60,6 +62,9 @@ class Evidence:
 def sample_of(table: Table, row: Mapping[str, Any], subject: tuple[str, ...], time: datetime) -> Sample:
     """Return a row as the sample of its subject; see `subject_columns`."""
     names = subject or subject_columns(table)
+    if names == _FILESYSTEM and row["filesystem_id"] is None:
+        # `df` does not tell which file system a path lies on: its path on this host stands for it.
+        names = ("host", *table.subject)
     text = ":".join(str(row[name]) for name in names if row[name] not in (None, ""))
     return Sample(row["cluster"], text, _host(row, names), time, row)
 
@@ -70,11 +75,16 @@ def subject_columns(table: Table) -> tuple[str, ...]:
     One file system that a thousand hosts mount is one subject. What the
     head node tells of the cluster is no host's, and a node is told by its own name.
     """
-    if "filesystem_id" in table.rollup_by:
-        return ("filesystem_id",)
-    if table.collector in ("slurm", "node_state", "job_monitor"):
+    if table.rollup_by == _FILESYSTEM:
+        return _FILESYSTEM
+    if tells_of_the_cluster(table) or table.collector == "job_monitor":
         return table.subject
     return ("host", *table.subject)
+
+
+def tells_of_the_cluster(table: Table) -> bool:
+    """Whether one reading of the head node holds all subjects of the cluster, so that one that is not in it is gone."""
+    return table.collector in ("slurm", "node_state")
 
 
 def _host(row: Mapping[str, Any], names: tuple[str, ...]) -> str:

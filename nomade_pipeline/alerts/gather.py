@@ -6,18 +6,26 @@ evidence: its alerts stay as they are, and that nothing comes is a rule of its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Iterable, Sequence
 
-from nomade_pipeline import clock
-from nomade_pipeline.alerts.evidence import Evidence, Place, Sample, sample_of
+from nomade_pipeline.alerts.evidence import Evidence, Place, Sample, sample_of, tells_of_the_cluster
 from nomade_pipeline.alerts.rule import ABSENCE, FINDING, STATE, Rule
-from nomade_pipeline.alerts.sources import JOB_OUTCOMES, findings, hosts_without_data, job_outcomes
+from nomade_pipeline.alerts.sources import (
+    JOB_OUTCOMES,
+    clusters_with_queue,
+    findings,
+    hosts_without_data,
+    job_outcomes,
+    queued_jobs,
+)
 from nomade_pipeline.config.settings import Config
+from nomade_pipeline.status.collection import Record, records
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
 from nomade_pipeline.tables.catalog import raw_table_named
+from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 
 if TYPE_CHECKING:
     from nomade_pipeline.alerts.windows import Windows
@@ -43,24 +51,36 @@ class Gatherer:
         if rule.kind == FINDING:
             return self._findings[rule.column]
         if rule.kind == ABSENCE:
-            return Evidence(tuple(hosts_without_data(self.config, self.database, self.now)))
+            silent = hosts_without_data(self.config, self._records, rule.collector, self.now)
+            return Evidence(tuple(filter_for(rule, silent)))
         if rule.table == JOB_OUTCOMES.name:
             return self._with_series(rule, Evidence(tuple(filter_for(rule, job_outcomes(self.database, self.now)))))
+        if rule.table == SLURM_JOB.name:
+            jobs = queued_jobs(self.config, self._clusters, rule.subject, self.now)
+            return self._with_series(rule, replace(jobs, samples=tuple(filter_for(rule, jobs.samples))))
         snapshots = self._fresh(rule.table)
         samples = tuple(filter_for(rule, newest_samples(rule, snapshots)))
         clusters = tuple(sorted({snapshot.cluster for snapshot in snapshots}))
-        return self._with_series(rule, Evidence(samples, complete=rule.kind == STATE, clusters=clusters))
+        return self._with_series(rule, Evidence(samples, is_complete(rule), clusters))
 
     def _with_series(self, rule: Rule, evidence: Evidence) -> Evidence:
         if not rule.needs_series:
             return evidence
         found = self.windows.series(rule, evidence.samples)
         samples, series = found if found is not None else ((), None)
-        return Evidence(samples, evidence.complete, evidence.clusters, series)
+        return replace(evidence, samples=samples, series=series)
 
     @cached_property
     def _findings(self) -> dict[str, Evidence]:
-        return findings(self.config, self.database, self.now)
+        return findings(self.config, self._clusters, self.now)
+
+    @cached_property
+    def _records(self) -> list[Record]:
+        return records(self.config.paths, self.database, self.now)
+
+    @cached_property
+    def _clusters(self) -> tuple[str, ...]:
+        return clusters_with_queue(self.config, self.database, self.now)
 
     def _fresh(self, name: str) -> list[Snapshot]:
         """Return the newest readings of a table that are young enough to say something."""
@@ -73,6 +93,11 @@ class Gatherer:
                 if not snapshot.is_stale(self.now, interval)
             ]
         return self._snapshots[name]
+
+
+def is_complete(rule: Rule) -> bool:
+    """Whether a subject that is not in the newest reading is gone; of a host that is silent nothing is known."""
+    return rule.kind == STATE and tells_of_the_cluster(raw_table_named(rule.table))
 
 
 def newest_samples(rule: Rule, snapshots: Iterable[Snapshot]) -> list[Sample]:
@@ -92,8 +117,3 @@ def newest_samples(rule: Rule, snapshots: Iterable[Snapshot]) -> list[Sample]:
 def filter_for(rule: Rule, samples: Sequence[Sample]) -> list[Sample]:
     """Return the samples that a rule looks at."""
     return [sample for sample in samples if rule.holds_for(sample.row)]
-
-
-def gatherer(config: Config, windows: Windows) -> Gatherer:
-    """Return the evidence of this moment."""
-    return Gatherer(config, Database(config.paths), windows, clock.now())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from nomade_pipeline.alerts.policy import DAY, HOUR, Policy
+from nomade_pipeline.tables.catalog import raw_table_named
 
 # threshold: the newest value, or an aggregate over the window, is beyond a threshold.
 # growth, acceleration: the first or second derivative is, significantly.
@@ -18,6 +19,7 @@ STATE, ABSENCE, FINDING = "state", "absence", "finding"
 KINDS = (THRESHOLD, GROWTH, ACCELERATION, FORECAST, JUMP, STATE, ABSENCE, FINDING)
 # Those that look at a series.
 TREND_KINDS = (GROWTH, ACCELERATION, FORECAST, JUMP)
+MEASURED_KINDS = (THRESHOLD, *TREND_KINDS)
 
 LAST, MEAN, LEAST, MOST = "last", "mean", "min", "max"
 AGGREGATES = (LAST, MEAN, LEAST, MOST)
@@ -33,7 +35,8 @@ class Rule:
         summary: what its alerts mean, one sentence.
         kind: one of `KINDS`.
         policy: how its alerts behave over time.
-        table: raw table, or one of `sources.VIEWS`; empty for ``absence`` and ``finding``.
+        table: raw table, or one of `sources.VIEWS`; empty for ``finding``; of ``absence`` the table of which nothing
+            comes, empty for any.
         column: the judged column; of ``finding`` the kind of finding.
         where: rows that count: for each column the values that it may have, as text.
         subject: columns that name the subject; empty: the file system where the table has one, else host and subject.
@@ -76,6 +79,11 @@ class Rule:
     def needs_series(self) -> bool:
         """Whether it looks at more than the newest sample."""
         return self.kind in TREND_KINDS or self.aggregate != LAST
+
+    @property
+    def collector(self) -> str:
+        """The collector that an absence is about; empty: any."""
+        return raw_table_named(self.table).collector if self.table else ""
 
     @property
     def levels(self) -> dict[str, float]:

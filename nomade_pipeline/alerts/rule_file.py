@@ -9,7 +9,22 @@ from typing import Any, Mapping, Sequence
 
 from nomade_pipeline.alerts.fields import Fields, nearest
 from nomade_pipeline.alerts.policy import SEVERITIES, Policy
-from nomade_pipeline.alerts.rule import ABSENCE, AGGREGATES, FINDING, FORECAST, KINDS, STATE, UNITS_OF_TIME, Rule
+from nomade_pipeline.alerts.rule import (
+    ABSENCE,
+    ACCELERATION,
+    AGGREGATES,
+    FINDING,
+    FORECAST,
+    GROWTH,
+    JUMP,
+    KINDS,
+    MEASURED_KINDS,
+    STATE,
+    THRESHOLD,
+    TREND_KINDS,
+    UNITS_OF_TIME,
+    Rule,
+)
 from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.alerts.sources import VIEWS
 from nomade_pipeline.config.entries import Entry, alerts_file, read_entries
@@ -17,11 +32,30 @@ from nomade_pipeline.config.load import ConfigError
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.findings import KINDS as FINDINGS
 from nomade_pipeline.tables.catalog import RAW_TABLES
-from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.contract import Column, Table
 
 TABLES: dict[str, Table] = {table.name: table for table in RAW_TABLES} | VIEWS
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+# Keys that not all kinds have, and the kinds that have them.
+_KINDS_WITH = {
+    "table": (*MEASURED_KINDS, STATE, ABSENCE),
+    "column": (*MEASURED_KINDS, STATE, FINDING),
+    "where": (*MEASURED_KINDS, STATE, ABSENCE),
+    "subject": (THRESHOLD, STATE),
+    "warning": (*MEASURED_KINDS, ABSENCE),
+    "critical": (*MEASURED_KINDS, ABSENCE),
+    "clear": (THRESHOLD, GROWTH, ACCELERATION, JUMP),
+    "below": MEASURED_KINDS,
+    "aggregate": (THRESHOLD,),
+    "window": MEASURED_KINDS,
+    "per": (GROWTH, ACCELERATION, FORECAST),
+    "limit": (FORECAST, ACCELERATION),
+    "severity": (FINDING,),
+    "bad": (STATE,),
+    "ok_word": TREND_KINDS,
+}
 
 # Keys of lengths of time, and the attribute of the policy that each sets.
 _TIMES = {
@@ -169,17 +203,25 @@ def _limit(fields: Fields, base: float | str | None) -> float | str | None:
 
 def _check(fields: Fields, rule: Rule) -> None:
     """Check what holds between the keys of a rule, and that its columns exist."""
+    if rule.kind not in KINDS:
+        return
+    for key, kinds in _KINDS_WITH.items():
+        if key in fields.entry.values and rule.kind not in kinds:
+            fields.fault(key, f"means nothing for a rule of kind {rule.kind}")
     if rule.kind == FINDING:
         if rule.column not in FINDINGS:
             fields.fault("column", f"{rule.column!r:.60} is none of {', '.join(FINDINGS)}")
         return
     if rule.kind == STATE and not rule.bad:
         fields.fault("bad", "is missing: which values are bad, and how bad")
-    if rule.kind not in (STATE, "") and not rule.levels:
+    if rule.kind != STATE and not rule.levels:
         fields.fault("warning", "neither warning nor critical is given")
     _check_order(fields, rule)
-    if rule.kind != ABSENCE and rule.kind:
-        _check_columns(fields, rule)
+    table = TABLES.get(rule.table)
+    if table is not None:
+        _check_columns(fields, rule, table)
+    elif rule.table or rule.kind != ABSENCE:
+        fields.fault("table", f"there is no table {rule.table!r:.60}{nearest(rule.table, [*TABLES])}")
 
 
 def _check_order(fields: Fields, rule: Rule) -> None:
@@ -191,10 +233,9 @@ def _check_order(fields: Fields, rule: Rule) -> None:
         fields.fault("critical", f"{rule.critical:g} is not beyond the warning threshold ({rule.warning:g})")
 
 
-def _check_columns(fields: Fields, rule: Rule) -> None:
-    table = TABLES.get(rule.table)
-    if table is None:
-        fields.fault("table", f"there is no table {rule.table!r:.60}{nearest(rule.table, [*TABLES])}")
+def _check_columns(fields: Fields, rule: Rule, table: Table) -> None:
+    if rule.kind == ABSENCE:
+        _check_silence(fields, rule, table)
         return
     names = list(table.column_names)
     for key, columns in (("column", (rule.column,)), ("where", tuple(rule.where)), ("subject", rule.subject),
@@ -202,9 +243,41 @@ def _check_columns(fields: Fields, rule: Rule) -> None:
         for column in columns:
             if column not in names:
                 fields.fault(key, f"table {table.name} has no column {column!r:.60}{nearest(column, names)}")
-    if rule.column in names and rule.kind != STATE and not table.column(rule.column).type.startswith(("int", "float")):
-        fields.fault("column", f"{rule.column} is no number; a rule of kind state looks at texts and flags")
+    for name, values in rule.where.items():
+        if name in names:
+            _check_values(fields, "where", table.column(name), values)
+    if rule.column in names:
+        _check_judged(fields, rule, table.column(rule.column))
     if rule.kind == FORECAST and rule.limit is None:
         fields.fault("limit", "is missing: a number, or a column of the table")
     if rule.needs_series and rule.subject:
-        fields.fault("subject", f"cannot be chosen for a rule of kind {rule.kind}")
+        fields.fault("subject", "cannot be chosen for a rule that looks back")
+
+
+def _check_silence(fields: Fields, rule: Rule, table: Table) -> None:
+    if table.name in VIEWS:
+        fields.fault("table", f"{table.name} has no collector of its own")
+    for name in rule.where:
+        if name not in ("cluster", "host"):
+            fields.fault("where", f"{name}: a rule of kind {ABSENCE} knows cluster and host only")
+
+
+def _check_judged(fields: Fields, rule: Rule, column: Column) -> None:
+    """Check the judged column: that it fits the kind, and that it can have the values that are bad."""
+    if rule.kind == STATE:
+        _check_values(fields, "bad", column, tuple(rule.bad))
+    elif not column.type.startswith(("int", "float")):
+        fields.fault("column", f"{column.name} is no number; a rule of kind state looks at texts and flags")
+    elif rule.kind == THRESHOLD:
+        low, high = column.minimum, column.maximum
+        for key, value in rule.levels.items():
+            if (low is not None and value < low) or (high is not None and value > high):
+                fields.fault(key, f"{value:g} is nothing that {column.name} ({column.unit}) can be")
+
+
+def _check_values(fields: Fields, key: str, column: Column, values: Sequence[str]) -> None:
+    """Check that a column can have some values, where its contract lists them."""
+    known = ("true", "false") if column.type == "bool" else column.allowed
+    for value in values:
+        if known and value not in (*known, "null"):
+            fields.fault(key, f"{column.name} is never {value!r:.40}; it is {', '.join(known)} or null")

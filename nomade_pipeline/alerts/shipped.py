@@ -22,6 +22,8 @@ from nomade_pipeline.tables.slurm_queue import WHOLE_CLUSTER
 GB = 1e9
 # What users can fill: blocks that are reserved for root are not theirs.
 DISK_LIMIT = "used_bytes + available_bytes"
+# The file cache of a cgroup grows to its limit with every job that reads much: no job is killed for it.
+JOB_MEMORY = "memory_used_peak_bytes"
 # A file system that hovers at its threshold must not come and go.
 HYSTERESIS_PERCENT = 2.0
 # Rules whose subjects come and go within minutes.
@@ -64,7 +66,7 @@ def _storage(config: Config) -> tuple[Rule, ...]:
               per="day", ok_word="clean-up in progress", ahead_of="disk-full"),
         _rule("disk-jump", "The fullness of a file system has risen at once.", JUMP, table="disk",
               column="used_percent", warning=20.0, window_seconds=6 * HOUR),
-        _rule("disk-not-answering", "A file system does not answer, or is mounted read-only after an error.", STATE,
+        _rule("disk-not-answering", "A file system does not answer: what touches it hangs.", STATE,
               table="disk", column="status", bad={"hung": "critical", "error": "warning"},
               subject=("host", "mount"), policy=_policy(for_seconds=2 * MINUTE, inhibited_by=(NODE_DOWN,))),
         _rule("nfs-latency", "Requests to a network file system take long.", THRESHOLD, table="nfs",
@@ -80,10 +82,10 @@ def _load(config: Config) -> tuple[Rule, ...]:
     job = _policy(vanished_seconds=_BRIEF, clear_for_seconds=MINUTE, repeat_seconds=0.0, escalate_seconds=0.0)
     return (
         _rule("job-memory-forecast", "A job will reach the memory that it asked for, and then be killed.", FORECAST,
-              table="job_monitor", column="memory_bytes", limit="memory_limit_bytes", warning=1.0, critical=0.25,
+              table="job_monitor", column=JOB_MEMORY, limit="memory_limit_bytes", warning=1.0, critical=0.25,
               per="hour", window_seconds=HOUR, policy=job),
         _rule("job-memory-leak", "The memory of a job grows without a pause.", GROWTH, table="job_monitor",
-              column="memory_bytes", warning=4 * GB, per="hour", window_seconds=2 * HOUR,
+              column=JOB_MEMORY, warning=4 * GB, per="hour", window_seconds=2 * HOUR,
               policy=replace(job, for_seconds=30 * MINUTE)),
         _rule("gpu-temperature", "A GPU is too hot and will slow down.", THRESHOLD, table="gpu",
               column="temperature_celsius", warning=config.alerts.gpu_temp_warning,
@@ -104,7 +106,7 @@ def _cluster() -> tuple[Rule, ...]:
               table="slurm_scheduler", column="dbd_up", bad={"false": "warning"},
               policy=_policy(clear_for_seconds=MINUTE)),
         _rule(NODE_DOWN, "A node is down or does not respond; its jobs are lost or in doubt.", STATE,
-              table="node_state", column="state", bad={"DOWN": "critical", "FAIL": "critical", "ERROR": "critical"},
+              table="node_state", column="state", bad={"DOWN": "critical", "ERROR": "critical"},
               policy=_policy(clear_for_seconds=MINUTE, inhibited_by=(SCHEDULER,))),
         _rule("node-drained", "A node takes no new jobs.", STATE, table="node_state", column="drained",
               bad={"1": "warning"}, policy=_policy(clear_for_seconds=MINUTE, repeat_seconds=DAY, escalate_seconds=0.0,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
-from typing import Any, Mapping
+from typing import Any, Iterable, Mapping
 
 from nomade_pipeline import clock
-from nomade_pipeline.alerts.evidence import Evidence, Sample
+from nomade_pipeline.alerts.evidence import Evidence, Sample, sample_of
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.status.collection import Record, records
+from nomade_pipeline.status.collection import Record
 from nomade_pipeline.status.findings import KINDS, findings_by_cluster
 from nomade_pipeline.status.live import LEAST_INTERVAL, STALE_INTERVALS, Database, configured_interval, newest
+from nomade_pipeline.status.queue import live_jobs
 from nomade_pipeline.tables.contract import ROLLUP, Column, Table
 from nomade_pipeline.tables.operations import OUTCOMES
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES
-from nomade_pipeline.tables.slurm_queue import SLURM_QUEUE
+from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE
 
 _, SKIPPED, FAILED = OUTCOMES
 
@@ -68,24 +69,32 @@ def job_outcomes(database: Database, now: datetime) -> list[Sample]:
     ]
 
 
-def findings(config: Config, database: Database, now: datetime) -> dict[str, Evidence]:
-    """Return the findings of each kind; they are complete for the clusters whose queue is known now."""
+def clusters_with_queue(config: Config, database: Database, now: datetime) -> tuple[str, ...]:
+    """Return the clusters whose queue is known now."""
     interval = configured_interval(config, "slurm")
-    fresh = {
-        snapshot.cluster
-        for snapshot in newest(config.paths, database, SLURM_QUEUE)
-        if not snapshot.is_stale(now, interval)
-    }
+    told = newest(config.paths, database, SLURM_QUEUE)
+    return tuple(sorted({snapshot.cluster for snapshot in told if not snapshot.is_stale(now, interval)}))
+
+
+def queued_jobs(config: Config, clusters: tuple[str, ...], subject: tuple[str, ...], now: datetime) -> Evidence:
+    """Return the jobs that are in the queue now: its readings tell changes only."""
+    jobs = live_jobs(config.paths.spool, now)
+    samples = (sample_of(SLURM_JOB, job, subject, now) for job in jobs if job["cluster"] in clusters)
+    return Evidence(tuple(samples), complete=True, clusters=clusters)
+
+
+def findings(config: Config, clusters: tuple[str, ...], now: datetime) -> dict[str, Evidence]:
+    """Return the findings of each kind; they are complete for the clusters whose queue is known."""
     found = findings_by_cluster(config, now)
     return {
         kind: Evidence(
             tuple(
                 Sample(cluster, _finding_subject(kind, row), row.get("node") or "", now, row)
-                for cluster in sorted(fresh)
+                for cluster in clusters
                 for row in found.get(cluster, {}).get(kind, ())
             ),
             complete=True,
-            clusters=tuple(sorted(fresh)),
+            clusters=clusters,
         )
         for kind in KINDS
     }
@@ -101,17 +110,27 @@ def _finding_subject(kind: str, row: Mapping[str, Any]) -> str:
     return f"job {row['job_id']}"
 
 
-def hosts_without_data(config: Config, database: Database, now: datetime) -> list[Sample]:
+def hosts_without_data(config: Config, told: Iterable[Record], collector: str, now: datetime) -> list[Sample]:
     """Return every host that has reported within a day, with the collectors of which nothing comes.
+
+    Args:
+        config: how often each collector runs.
+        told: how the collectors of each host have fared.
+        collector: the only one to look at; empty: all.
+        now: the present time.
 
     ``without_data`` counts the collectors whose newest run failed, or of which three runs are overdue; ``collectors``
     names them, ``silent_seconds`` is the longest silence among them, ``all_silent`` tells that none reports.
     """
     hosts: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in records(config.paths, database, now):
+    for record in told:
         if record.last_time is not None:
             hosts[record.cluster, record.host].append(record)
-    return [_silence(config, place, own, now) for place, own in sorted(hosts.items()) if _is_alive(own, now)]
+    return [
+        _silence(config, place, own, collector, now)
+        for place, own in sorted(hosts.items())
+        if _is_alive(own, now) and (not collector or any(record.collector == collector for record in own))
+    ]
 
 
 def _is_alive(own: list[Record], now: datetime) -> bool:
@@ -119,18 +138,21 @@ def _is_alive(own: list[Record], now: datetime) -> bool:
     return any(record.last_time is not None and now - record.last_time < timedelta(days=1) for record in own)
 
 
-def _silence(config: Config, place: tuple[str, str], own: list[Record], now: datetime) -> Sample:
+def _silence(config: Config, place: tuple[str, str], own: list[Record], collector: str, now: datetime) -> Sample:
     counted = [record for record in own if record.outcome != SKIPPED and record.last_time is not None]
     silent = {record.collector: _age(record, now) for record in counted if _is_overdue(config, record, now)}
     failing = {record.collector: record.reason for record in counted if record.outcome == FAILED}
+    missing = sorted(name for name in {*silent, *failing} if collector in ("", name))
+    cluster, host = place
     row = {
-        "without_data": len({*silent, *failing}),
-        "collectors": ", ".join(sorted({*silent, *failing})),
-        "reason": next((reason for name, reason in sorted(failing.items()) if name not in silent), ""),
+        "cluster": cluster,
+        "host": host,
+        "without_data": len(missing),
+        "collectors": ", ".join(missing),
+        "reason": next((failing[name] for name in missing if name in failing and name not in silent), ""),
         "silent_seconds": max(silent.values(), default=0.0),
         "all_silent": bool(counted) and len(silent) == len(counted),
     }
-    cluster, host = place
     return Sample(cluster, host, host, now, row)
 
 

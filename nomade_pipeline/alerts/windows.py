@@ -149,7 +149,7 @@ def history(lake: Lake, quantity: Quantity, begin: datetime, end: datetime) -> l
 
     table, column = raw_table_named(quantity[0]), quantity[1]
     names = subject_columns(table)
-    columns = list(dict.fromkeys(("cluster", "host", "sample_time", *names, column)))
+    columns = list(dict.fromkeys(("cluster", "host", "sample_time", *names, *table.subject, column)))
     rows = lake.read(table, begin + timedelta(milliseconds=1), end, columns=columns)
     rows = rows.filter(pl.col(column).is_not_null()).sort("sample_time")
     return [

@@ -75,10 +75,12 @@ def read_entries(path: Path) -> List[Entry]:
     for kind, tables in content.items():
         if kind not in KINDS:
             raise ConfigError((_unknown(path, text, kind),))
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise ConfigError((f"{path}: {kind}: write [[{kind}]] above its keys",))
-        for table, (line, key_lines) in zip(tables, places.get(kind, [])):
-            entries.append(Entry(kind, table, line, key_lines))
+        known = places.get(kind, [])
+        # Inline arrays, and headers within texts of several lines, have no lines of their own.
+        if not isinstance(tables, list) or len(tables) != len(known):
+            line = line_of(lines_of(text), (kind,)) or 1
+            raise ConfigError((f"{path}:{line}: {kind}: write each entry as [[{kind}]] with its keys below",))
+        entries += [Entry(kind, table, *place) for table, place in zip(tables, known)]
     return sorted(entries, key=lambda entry: entry.line)
 
 

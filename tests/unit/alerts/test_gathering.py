@@ -22,6 +22,7 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.nodes import NODE_STATE
 from nomade_pipeline.tables.operations import COLLECTION_LOG
+from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE
 from nomade_pipeline.tables.system import DISK
 
 GB = 10**9
@@ -32,6 +33,25 @@ def disk(path: str, used: float = 91.0, source: str = "", **values: Any) -> dict
              "used_percent": used, "inodes_used_percent": 1.0, "used_bytes": 500 * GB, "available_bytes": 500 * GB,
              "inodes_used": 10, "inodes_total": 1000}  # fmt: skip
     return data_of(DISK, **{**plain, **values})
+
+
+QUEUE_RULE = """
+[[rule]]
+name = "held-by-admin"
+summary = "A job is held."
+kind = "state"
+table = "slurm_job"
+column = "reason"
+bad = { JobHeldAdmin = "info" }
+"""
+ABSENCE_RULE = "".join(
+    f'[[rule]]\nname = "no-{name}-data"\nsummary = "x"\nkind = "absence"\ntable = "{name}"\nwarning = 1\n'
+    for name in ("gpu", "disk")
+)
+
+
+def job_row(number: str, kind: str, reason: str = "JobHeldAdmin") -> dict[str, Any]:
+    return data_of(SLURM_JOB, job_id_raw=number, job_id=number, kind=kind, state="PENDING", reason=reason)
 
 
 class Site:
@@ -77,6 +97,49 @@ def test_an_old_sample_is_no_evidence_and_ends_nothing(site: Site) -> None:
     spool(site.store.spool, reading_of(DISK, at(1), disk("/a", used=10.0)))
     # Nobody looked while that was new; an hour later it says nothing of the present.
     assert ("disk-full", "node1:/a") in site.tick(at(60))
+
+
+def test_a_file_system_whose_identity_is_not_known_is_told_by_its_path_on_its_host(site: Site) -> None:
+    for host in ("node1", "node2"):
+        spool(site.store.spool, reading_of(DISK, T0, disk("/a", filesystem_id=None)), host=host)
+    assert {("disk-full", "node1:/a"), ("disk-full", "node2:/a")} <= set(site.tick(at(0.2)))
+
+
+def test_what_a_silent_host_told_last_is_not_over_because_another_host_still_speaks(site: Site) -> None:
+    spool(site.store.spool, reading_of(DISK, T0, disk("/net", used=10.0, status="hung")), host="node1")
+    for minute in range(8):
+        spool(site.store.spool, reading_of(DISK, at(minute), disk("/a", used=10.0)), host="node2")
+        if minute < 3:
+            spool(site.store.spool, reading_of(DISK, at(minute), disk("/net", used=10.0, status="hung")), host="node1")
+        fired = site.tick(at(minute + 0.2))
+    assert ("disk-not-answering", "node1:/net") in fired
+
+
+def test_a_rule_on_the_queue_sees_the_jobs_that_are_in_it_and_ends_when_they_leave(tmp_path: Path) -> None:
+    site = Site(tmp_path, QUEUE_RULE)
+
+    def queue(minute: float, *jobs: dict[str, Any]) -> None:
+        size = data_of(SLURM_QUEUE, partition="(cluster)", pending_jobs=1)
+        readings = [reading_of(SLURM_JOB, at(minute), *jobs)] if jobs else []
+        spool(site.store.spool, *readings, reading_of(SLURM_QUEUE, at(minute), size), host="head")
+
+    queue(0, job_row("7", "full"), job_row("8", "full", reason="Priority"))
+    assert ("held-by-admin", "7") in site.tick(at(0.2))
+    queue(1)
+    assert {key for key in site.tick(at(1.2)) if key[0] == "held-by-admin"} == {("held-by-admin", "7")}
+    queue(2, job_row("7", "gone"))
+    assert ("held-by-admin", "7") not in site.tick(at(2.2))
+
+
+def test_an_absence_can_be_that_of_one_collector(tmp_path: Path) -> None:
+    site = Site(tmp_path, ABSENCE_RULE)
+    for name in ("disk", "gpu"):
+        row = data_of(COLLECTION_LOG, collector=name, writer="agent", outcome="success", category=None, message=None)
+        moments = (0, 1, 2, 3, 4, 5) if name == "disk" else (0,)
+        for minute in moments:
+            spool(site.store.spool, reading_of(COLLECTION_LOG, at(minute), row), host="node1")
+    assert site.tick(at(5.2))["no-gpu-data", "node1"].summary == "node1: nothing comes from gpu"
+    assert ("no-disk-data", "node1") not in site.tick(at(5.4))
 
 
 def test_an_alert_ends_when_the_value_has_been_low_for_long_enough(site: Site) -> None:

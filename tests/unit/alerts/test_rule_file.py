@@ -23,6 +23,23 @@ table = "vmstat"
 column = "iowait_percent"
 warning = 30
 """
+STATE_OF_GPU = """\
+[[rule]]
+name = "gpu-fault"
+summary = "The driver reports a fault."
+kind = "state"
+table = "gpu"
+column = "health"
+bad = { error = "critical" }
+"""
+SILENCE = """\
+[[rule]]
+name = "no-gpu-data"
+summary = "No readings of the GPUs."
+kind = "absence"
+table = "gpu"
+warning = 1
+"""
 
 
 def rules(folder: Path, text: str) -> dict[str, Rule]:
@@ -48,6 +65,12 @@ def test_a_rule_can_be_switched_off(tmp_path: Path) -> None:
     assert "disk-jump" not in rules(tmp_path, '[[rule]]\nname = "disk-jump"\nenabled = false\n')
 
 
+def test_the_shipped_rules_are_as_valid_as_those_of_the_file(tmp_path: Path) -> None:
+    shipped = rules(tmp_path, "")
+    named = "".join(f'[[rule]]\nname = "{name}"\n' for name in shipped)
+    assert rules(tmp_path, named) == shipped
+
+
 def test_a_rule_of_ones_own_is_added(tmp_path: Path) -> None:
     found = rules(tmp_path, OWN + 'aggregate = "mean"\nwindow = "10m"\nfor = "5m"\nwhere = { host = ["n1", "n2"] }\n')
     rule = found["iowait"]
@@ -59,7 +82,7 @@ def test_a_rule_of_ones_own_is_added(tmp_path: Path) -> None:
 def test_the_examples_of_the_manual_are_rules(tmp_path: Path) -> None:
     manual = (REPOSITORY / "docs" / "alert-rules.md").read_text("utf-8")
     found = rules(tmp_path, manual.split("```toml\n")[1].split("```")[0])
-    assert {"iowait", "gpu-memory-forecast", "gpu-lost"} <= set(found)
+    assert {"iowait", "gpu-memory-forecast", "gpu-fault", "no-gpu-data"} <= set(found)
     assert "fairshare-imbalance" not in found
 
 
@@ -80,13 +103,20 @@ def test_the_examples_of_the_manual_are_rules(tmp_path: Path) -> None:
         (OWN.replace('"threshold"', '"state"'), ":1: bad: is missing"),
         (OWN + "warning = true\n".replace("warning", "critical"), ":8: critical: expected a number, found True"),
         (OWN + OWN, ":9: name: there is a [[rule]] 'iowait' already"),
+        (OWN + 'limit = "host"\n', ":8: limit: means nothing for a rule of kind threshold"),
+        (OWN.replace("30", "130"), ":7: warning: 130 is nothing that iowait_percent (percent) can be"),
+        (STATE_OF_GPU.replace("error", "lost"), ":7: bad: health is never 'lost'; it is ok, error or null"),
+        (STATE_OF_GPU + 'where = { mig_enabled = "yes" }\n', ":8: where: mig_enabled is never 'yes'; it is true"),
+        (SILENCE.replace("gpu", "gpus"), ":5: table: there is no table 'gpus'; did you mean gpu?"),
+        (SILENCE.replace("gpu", "job_outcomes"), ":5: table: job_outcomes has no collector of its own"),
+        (SILENCE + "where = { gpu_uuid = 1 }\n", ":7: where: gpu_uuid: a rule of kind absence knows cluster and host"),
         ('[[rulle]]\nname = "x"\n', ":1: [[rulle]] is unknown; did you mean [[rule]]?"),
     ],
 )  # fmt: skip
 def test_a_fault_is_told_with_file_line_and_what_would_be_right(tmp_path: Path, text: str, fault: str) -> None:
-    told = [re.sub(r"\[\[rule]] \w+: ", "", line) for line in faults(tmp_path, text)]
+    told = [re.sub(r"\[\[rule]] [\w-]+: ", "", line) for line in faults(tmp_path, text)]
     assert any(line.startswith(f"{tmp_path}/alerts.toml{fault}") for line in told), told
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    assert len(faults(tmp_path, OWN.replace("vmstat", "x") + 'per = "week"\n')) == 2
+    assert len(faults(tmp_path, OWN.replace("vmstat", "x") + 'for = "week"\n')) == 2
