@@ -13,6 +13,7 @@ NAMES = (
     "importing",
     "slurm_scale",
     "derivatives",
+    "alert_latency",
     "idle",
     "endurance",
 )
