@@ -211,8 +211,8 @@ def _report(box: Mailbox, stored: dict[str, datetime], mounts: list[str]) -> Rep
     report.add("mails", box.mails, "")
     report.notes.append(
         f"Each is a tmpfs of {MEGABYTES} MiB that is full after {FILL_SECONDS:.0f} s; the agent samples every "
-        f"{AGENT_SECONDS} s, the forecast looks back 7 min at one sample an evaluation, from the eighth on, and warns of "
-        "less than 5 min with 90 % confidence. "
+        f"{AGENT_SECONDS} s, the forecast looks back 7 min at one sample an evaluation, from the eighth on, and warns "
+        "of less than 5 min with 90 % confidence. "
         "`nomade up` with its web server and daemon, on the machine of the writers."
     )
     return report
