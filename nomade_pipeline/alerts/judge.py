@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Any
 
+from nomade_pipeline import clock
 from nomade_pipeline.alerts import words
 from nomade_pipeline.alerts.evidence import Evidence, Sample
+from nomade_pipeline.alerts.phrases import label, phrase_of, state_of
 from nomade_pipeline.alerts.rule import ABSENCE, FINDING, LAST, STATE, Rule, text_of
 from nomade_pipeline.alerts.sources import VIEWS
 from nomade_pipeline.alerts.verdict import BETWEEN, FINE, Judgement, Verdict
@@ -59,7 +62,8 @@ def judge_value(rule: Rule, sample: Sample, value: float) -> Verdict:
     threshold = rule.levels.get(level)
     side = "below" if rule.below else "from"
     beyond = "" if threshold is None else f" ({level} {side} {words.quantity(threshold, unit)})"
-    summary = f"{label(rule, sample)}: {rule.column} is {words.quantity(value, unit)}{over}{beyond}"
+    told = phrase_of(rule).value.format(words.quantity(value, unit))
+    summary = f"{label(rule, sample)}{told}{over}{beyond}"
     return verdict_of(rule, sample, level, value, summary, threshold=threshold, unit=unit)
 
 
@@ -80,11 +84,19 @@ def _judge_state(rule: Rule, sample: Sample) -> Verdict | None:
     if value is None:
         return None
     level = rule.bad.get(text_of(value), FINE)
-    about = [f"{label(rule, sample)}: {rule.column} is {text_of(value)}"]
-    reason, user, since = (sample.row.get(name) for name in ("reason", "reason_user", "reason_time"))
+    about = [label(rule, sample) + state_of(rule, sample)]
+    user, since = sample.row.get("reason_user"), sample.row.get("reason_time")
+    reason = sample.row.get("reason") or sample.row.get("message")
     if level != FINE and reason:
-        about.append(f"reason: {reason}" + (f", by {user}" if user else "") + (f", since {since}" if since else ""))
+        about.append(
+            f"reason: {reason}" + (f", by {user}" if user else "") + (f", since {_as_text(since)}" if since else "")
+        )
     return verdict_of(rule, sample, level, None, "; ".join(about))
+
+
+def _as_text(moment: datetime | str) -> str:
+    """Return a moment as text: the spool has texts, the lake datetimes."""
+    return moment if isinstance(moment, str) else clock.to_text(moment)
 
 
 def _judge_absence(rule: Rule, sample: Sample) -> Verdict:
@@ -99,15 +111,9 @@ def _judge_absence(rule: Rule, sample: Sample) -> Verdict:
     return verdict_of(rule, sample, level_of(rule, row["without_data"]), float(row["without_data"]), text)
 
 
-def label(rule: Rule, sample: Sample) -> str:
-    """Return what a sample is about, for people."""
-    if not sample.subject:
-        return sample.cluster
-    names = {"disk": "file system", "node_state": "node", "gpu": "GPU", "nfs": "NFS mount", "job_monitor": "job"}
-    return f"{names.get(rule.table, '')} {sample.subject}".strip()
-
-
-def verdict_of(rule: Rule, sample: Sample, level: str, value: float | None, summary: str, **details: Any) -> Verdict:
+def verdict_of(
+    rule: Rule, sample: Sample, level: str, value: float | None, summary: str, *, ok_word: str = "", **details: Any
+) -> Verdict:
     """Return a verdict on a sample; details without a value are left out."""
     kept = {name: each for name, each in details.items() if each is not None}
     finite = None if value is None or not math.isfinite(value) else value
@@ -120,6 +126,6 @@ def verdict_of(rule: Rule, sample: Sample, level: str, value: float | None, summ
         host=sample.host,
         value=finite,
         summary=summary,
-        ok_word=rule.ok_word,
+        ok_word=ok_word,
         details=kept,
     )

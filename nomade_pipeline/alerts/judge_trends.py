@@ -12,10 +12,11 @@ import numpy as np
 from nomade_pipeline import clock
 from nomade_pipeline.alerts import words
 from nomade_pipeline.alerts.evidence import Sample
-from nomade_pipeline.alerts.judge import column_of, judge_value, label, level_of, verdict_of
+from nomade_pipeline.alerts.judge import column_of, judge_value, level_of, verdict_of
+from nomade_pipeline.alerts.phrases import label, phrase_of
 from nomade_pipeline.alerts.policy import DAY
 from nomade_pipeline.alerts.rule import ACCELERATION, FORECAST, GROWTH, JUMP, UNITS_OF_TIME, Rule
-from nomade_pipeline.alerts.verdict import FINE, Verdict
+from nomade_pipeline.alerts.verdict import BETWEEN, FINE, Verdict
 from nomade_pipeline.alerts.windows import aggregated
 from nomade_pipeline.analysis.series import Floats, SeriesBatch
 from nomade_pipeline.analysis.trend import Trend, Trends, accelerates, analyse
@@ -80,20 +81,23 @@ def _limit_of(rule: Rule, sample: Sample) -> float:
 
 def _growth(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
     rule, per = look.rule, UNITS_OF_TIME[look.rule.per] / DAY
-    sign = -1.0 if rule.below else 1.0
     verdicts = []
     for index, sample in enumerate(samples):
         rate = float(look.trends.rate[index]) * per
         if math.isnan(rate):
             continue
-        significant = look.trends.rate_p[index] < SIGNIFICANT_P and sign * rate > 0
-        level = level_of(rule, rate) if significant else FINE
-        unit = column_of(rule).unit
-        text = (
-            f"{label(rule, sample)}: {rule.column} {_moves(look, index)} by {words.quantity(rate, unit)} a {rule.per}"
-        )
+        level = level_of(rule, rate)
+        if look.trends.rate_p[index] >= SIGNIFICANT_P:
+            level = _unproven(level)
+        by = words.quantity(abs(rate), column_of(rule).unit)
+        text = f"{_now(look, index, sample)}; {phrase_of(rule).noun} {_moves(look, index)} by {by}/{rule.per}"
         verdicts.append(_verdict(look, index, sample, level, rate, text))
     return verdicts
+
+
+def _unproven(level: str) -> str:
+    """Return the level of a value that is not significant: it begins no alert, and ends none that it would begin."""
+    return FINE if level == FINE else BETWEEN
 
 
 def _acceleration(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
@@ -108,23 +112,29 @@ def _acceleration(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
         acceleration = float(look.trends.acceleration[index]) * per
         if math.isnan(acceleration):
             continue
-        level = next((severity for severity in reversed(steep) if steep[severity][index]), FINE)
-        text = f"{label(rule, sample)}: {_acceleration_words(look, index, acceleration)}{_when(look, index)}"
+        proven = next((severity for severity in reversed(steep) if steep[severity][index]), None)
+        level = proven or _unproven(level_of(rule, acceleration))
+        text = f"{_now(look, index, sample)}; {_acceleration_words(look, index, acceleration)}{_when(look, index)}"
         verdicts.append(_verdict(look, index, sample, level, acceleration, text))
     return verdicts
 
 
 def _acceleration_words(look: _Look, index: int, acceleration: float) -> str:
-    rule, unit = look.rule, column_of(look.rule).unit
+    rule, noun = look.rule, phrase_of(look.rule).noun
     if look.trends.acceleration_p[index] >= SIGNIFICANT_P:
-        return f"{rule.column} {_moves(look, index)}"
+        return f"{noun} {_moves(look, index)}"
     if acceleration < 0 and rule.ok_word:
-        return f"{rule.column}: {rule.ok_word}"
-    return f"{rule.column} accelerates by {words.quantity(acceleration, unit)} a {rule.per} squared"
+        return rule.ok_word
+    by = words.quantity(acceleration, column_of(rule).unit)
+    return f"{noun} accelerates by {by}/{rule.per}²"
 
 
 def _forecast(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
-    """Return the verdicts on the time until the limit; the later end of its 90 % interval counts."""
+    """Return the verdicts on the time until the limit.
+
+    An alert begins when the later end of its 90 % interval lies within the threshold, and is over when the time itself
+    does not.
+    """
     rule, per = look.rule, UNITS_OF_TIME[look.rule.per] / DAY
     verdicts = []
     for index, sample in enumerate(samples):
@@ -133,17 +143,26 @@ def _forecast(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
         latest = float(look.trends.limit_high_days[index])
         first = float(look.trends.limit_days[index])
         sure = not math.isnan(first) and math.isfinite(latest)
-        level = next((each for each, days in reversed(rule.levels.items()) if sure and latest <= days * per), FINE)
-        text = f"{label(rule, sample)}: {_fullness(look, index)}{_when(look, index)}"
+        level = next((each for each, days in reversed(rule.levels.items()) if sure and latest <= days * per), None)
+        if level is None:
+            level = BETWEEN if first <= max(rule.levels.values()) * per else FINE
+        text = f"{_now(look, index, sample)}{_when(look, index)}"
         verdicts.append(_verdict(look, index, sample, level, None if math.isnan(first) else first / per, text))
     return verdicts
 
 
-def _fullness(look: _Look, index: int) -> str:
-    unit, limit = column_of(look.rule).unit, look.limit(index)
-    value = float(look.trends.value[index])
-    share = f" ({100 * value / limit:.1f} %)" if limit else ""
-    return f"{look.rule.column} is {words.quantity(value, unit)} of {words.quantity(limit or 0.0, unit)}{share}"
+def _now(look: _Look, index: int, sample: Sample) -> str:
+    """Return what the subject has now, and of how much."""
+    rule, phrase, limit = look.rule, phrase_of(look.rule), look.limit(index)
+    newest = sample.row.get(rule.column)
+    value = float(look.trends.value[index] if newest is None else newest)
+    about, told = label(rule, sample), words.quantity(value, column_of(rule).unit)
+    if not limit:
+        return about + phrase.value.format(told)
+    share, whole = f"{100 * value / limit:.1f} %", words.quantity(limit, column_of(rule).unit)
+    if phrase.share:
+        return f"{about}{phrase.share.format(share)} ({told} of {whole})"
+    return about + phrase.value.format(f"{told} of {whole} ({share})")
 
 
 def _jump(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
@@ -157,10 +176,11 @@ def _jump(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
         jump = float(look.trends.jump[index])
         known = not math.isnan(jump) and sign * jump > 0
         level = level_of(rule, jump) if known else FINE
-        text = f"{label(rule, sample)}: no sudden change of {rule.column}"
+        text = f"{_now(look, index, sample)}; no sudden change"
         if known:
             at = clock.to_text(clock.from_epoch(float(look.trends.jump_time[index])))
-            text = f"{label(rule, sample)}: {rule.column} changed at once by {words.quantity(jump, unit)} at {at}"
+            moved = f"it {'rose' if jump > 0 else 'fell'} at once by {words.quantity(abs(jump), unit)}"
+            text = f"{_now(look, index, sample)}; {moved} at {at}"
         verdicts.append(_verdict(look, index, sample, level, jump if known else 0.0, text))
     return verdicts
 
@@ -173,14 +193,17 @@ def _when(look: _Look, index: int) -> str:
     """Return when the limit is reached, in both ways where the acceleration is significant."""
     if look.limit(index) is None:
         return ""
+    reached = phrase_of(look.rule).reached
     rate, bent = float(look.trends.rate_limit_days[index]), float(look.trends.acceleration_limit_days[index])
+    if look.trends.limit_days[index] == 0:
+        return f", {reached} now"
     if math.isnan(rate) and math.isnan(bent):
-        return ", the limit is not reached within a year"
+        return f", not {reached} within a year at this pace"
     if math.isnan(bent):
         holds = " if the rate holds" if look.trends.limit_if_rate_holds[index] else ""
-        return f", the limit is reached in {words.in_days(rate)}{holds}"
-    accelerated = f"{words.in_days(bent)} at this acceleration"
-    return f", the limit is reached in {accelerated}, {words.in_days(rate)} at the present rate"
+        return f", {reached} in {words.in_days(rate)}{holds}"
+    later = "not within a year" if math.isnan(rate) else words.in_days(rate)
+    return f", {reached} in {words.in_days(bent)} at this acceleration, {later} at the present rate"
 
 
 def _verdict(look: _Look, index: int, sample: Sample, level: str, value: float | None, summary: str) -> Verdict:
@@ -195,7 +218,14 @@ def _verdict(look: _Look, index: int, sample: Sample, level: str, value: float |
     }
     if look.plots and level != FINE:
         details["series"] = _plot(look, index)
-    return verdict_of(rule, sample, level, value, summary, **details)
+    ok_word = rule.ok_word if level == FINE and _gets_better(look, index) else ""
+    return verdict_of(rule, sample, level, value, summary, ok_word=ok_word, **details)
+
+
+def _gets_better(look: _Look, index: int) -> bool:
+    """Whether the series moves in the good direction."""
+    good = (Trend.GROWING, Trend.ACCELERATING) if look.rule.below else (Trend.DECLINING, Trend.DECELERATING)
+    return Trend(int(look.trends.trend[index])) in good
 
 
 def _finite(value: float) -> float | None:

@@ -47,7 +47,7 @@ _KINDS_WITH = {
     "warning": (*MEASURED_KINDS, ABSENCE),
     "critical": (*MEASURED_KINDS, ABSENCE),
     "clear": (THRESHOLD, GROWTH, ACCELERATION, JUMP),
-    "below": MEASURED_KINDS,
+    "below": (THRESHOLD, GROWTH, FORECAST, JUMP),
     "aggregate": (THRESHOLD,),
     "window": MEASURED_KINDS,
     "per": (GROWTH, ACCELERATION, FORECAST),

@@ -124,7 +124,7 @@ def _queue(config: Config) -> tuple[Rule, ...]:
         _rule("failure-rate", "Many of the jobs that ended within two hours failed.", THRESHOLD,
               table="job_outcomes", column="failed_percent", warning=30.0, critical=60.0, clear=20.0, policy=calm),
         _rule("failure-rate-acceleration", "The share of failing jobs rises faster and faster.", ACCELERATION,
-              table="job_outcomes", column="failed_percent", warning=5.0, per="hour", window_seconds=12 * HOUR,
+              table="job_outcomes", column="failed_percent", warning=2.0, per="hour", window_seconds=6 * HOUR,
               ok_word="issue resolving", ahead_of="failure-rate", policy=calm),
         _rule("stuck-job", "A job waits for what waiting cannot clear, or hangs at its end.", FINDING,
               column="stuck", policy=calm),

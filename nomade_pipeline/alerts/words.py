@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BASE = {"bytes": "B", "bytes/s": "B/s", "hertz": "Hz", "watts": "W"}
 
@@ -32,7 +30,5 @@ def duration(seconds: float) -> str:
 
 
 def in_days(days: float) -> str:
-    """Return a time in days as people say it; NaN as "not within a year"."""
-    if math.isnan(days) or math.isinf(days):
-        return "not within a year"
+    """Return a time in days as people say it."""
     return duration(days * 86400.0)

@@ -13,8 +13,8 @@ from support.rows import T0, row_of
 
 from nomade_pipeline.alerts.evidence import Evidence, sample_of
 from nomade_pipeline.alerts.installation import OWN_POLICIES
-from nomade_pipeline.alerts.judge import judge
-from nomade_pipeline.alerts.rule import Rule
+from nomade_pipeline.alerts.judge import judge, level_of
+from nomade_pipeline.alerts.rule import THRESHOLD, Rule
 from nomade_pipeline.alerts.rule_file import TABLES
 from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.alerts.sources import JOB_OUTCOMES
@@ -41,6 +41,10 @@ def bending(level: float, half_of_a: float) -> Shape:
     return lambda hours: level + half_of_a * (hours - hours[0]) ** 2
 
 
+def noisy(shape: Shape, noise: float) -> Shape:
+    return lambda hours: shape(hours) + flat(0.0, noise)(hours)
+
+
 def stepping(before: float, after: float) -> Shape:
     """A step in the last quarter of the window."""
     return lambda hours: np.where(hours < hours[0] / 4, before, after) + flat(0.0, 0.01)(hours)
@@ -54,26 +58,27 @@ class Case:
     shape: Shape | None = None
 
     def evidence(self, rule: Rule) -> Evidence:
+        hours = np.linspace(-1.25 * rule.window_seconds / 3600, 0.0, 121)
+        newest = {} if self.shape is None else {rule.column: float(self.shape(hours)[-1])}
         if rule.table == JOB_OUTCOMES.name:
-            row: dict[str, Any] = {"cluster": "alpha", "partition": "gpu", "jobs": 40, **self.row}
+            row: dict[str, Any] = {"cluster": "alpha", "partition": "gpu", "jobs": 40, **self.row, **newest}
         elif rule.table:
-            row = row_of(TABLES[rule.table], **self.row)
+            row = row_of(TABLES[rule.table], **{**self.row, **newest})
         else:
             row = {"cluster": "alpha", "host": "n1", **self.row}
         table = TABLES.get(rule.table, JOB_OUTCOMES)
         sample = sample_of(table, row, rule.subject or (() if rule.table else ("host",)), T0)
         if self.shape is None:
             return Evidence((sample,))
-        hours = np.linspace(-1.25 * rule.window_seconds / 3600, 0.0, 121)
         return Evidence((sample,), series=SeriesBatch.of([(T0.timestamp() + 3600 * hours, self.shape(hours))]))
 
 
-DISK = {"filesystem_id": "n1:/scratch", "path": "/scratch", "mount": "/scratch", "used_bytes": int(500 * GB),
-        "available_bytes": int(500 * GB)}  # fmt: skip
+DISK = {"host": "n1", "filesystem_id": "n1:/scratch", "path": "/scratch", "mount": "/scratch",
+        "used_bytes": int(500 * GB), "available_bytes": int(500 * GB)}  # fmt: skip
 INODES = {**DISK, "inodes_used": 500_000, "inodes_total": 1_000_000}
 NODE = {"node": "n1", "node_host": "n1", "state": "IDLE", "drained": 0, "reason": "disk", "reason_user": "root"}
-NFS = {"mount": "/home"}
-GPU = {"gpu_uuid": "G"}
+NFS = {"host": "n1", "mount": "/home"}
+GPU = {"host": "n1", "gpu_uuid": "G"}
 JOB = {"job_id_raw": "7", "node": "n1", "memory_limit_bytes": int(8 * GB)}
 WHOLE = {"partition": "(cluster)"}
 SILENT = {
@@ -109,7 +114,7 @@ CASES: dict[str, tuple[Case, Case | None]] = {
     "node-drained": (Case({**NODE, "drained": 1}), Case(NODE)),
     "queue-acceleration": (Case(WHOLE, bending(10.0, 20.0)), Case(WHOLE, flat(50.0, 1.0))),
     "failure-rate": (Case({"failed_percent": 45.0}), Case({"failed_percent": 5.0})),
-    "failure-rate-acceleration": (Case({}, bending(5.0, 6.0)), Case({}, flat(5.0, 0.5))),
+    "failure-rate-acceleration": (Case({}, bending(5.0, 1.2)), Case({}, flat(5.0, 0.5))),
     "stuck-job": (Case({"job_id": "3", "message": "job 3 waits 9.0 days for JobHeldAdmin"}), None),
     "zombie-job": (Case({"job_id_raw": "3", "message": "2 processes of job 3 live on n1"}), None),
     "array-failures": (Case(ARRAY), None),
@@ -162,9 +167,38 @@ def test_a_value_between_threshold_and_clear_is_neither_bad_nor_fine() -> None:
     assert verdict("disk-full", Case({**DISK, "used_percent": 83.0})).level == FINE
 
 
-def test_the_forecast_gives_both_dates_where_the_filling_accelerates() -> None:
+@pytest.mark.parametrize("name", sorted(name for name, rule in RULES.items() if rule.kind == THRESHOLD))
+def test_an_alert_of_a_threshold_is_over_beyond_its_clear_value_only(name: str) -> None:
+    rule = RULES[name]
+    assert rule.warning is not None
+    assert rule.clear is not None
+    assert rule.clear < rule.warning
+    assert level_of(rule, rule.warning) == "warning"
+    assert level_of(rule, (rule.clear + rule.warning) / 2) == "between"
+    assert level_of(rule, rule.clear) == FINE
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "shape"),
+    [
+        ("job-memory-leak", JOB, noisy(rising(5 * GB, 6 * GB), 8 * GB)),
+        ("disk-acceleration", DISK, noisy(bending(300 * GB, 0.004 * GB), 2 * GB)),
+        ("disk-forecast", DISK, noisy(rising(500 * GB, 3.2 * GB), 10 * GB)),
+    ],
+)
+def test_what_is_beyond_a_threshold_but_not_surely_so_begins_no_alert_and_ends_none(
+    name: str, row: dict[str, Any], shape: Shape
+) -> None:
+    assert verdict(name, Case(row, shape)).level == "between"
+
+
+def test_a_file_system_is_told_as_an_admin_would_say_it_with_both_dates_where_the_filling_accelerates() -> None:
     found = verdict("disk-acceleration", Case(DISK, bending(300 * GB, 0.2 * GB)))
-    assert re.search(r"in [\d.]+ (h|days) at this acceleration, [\d.]+ (h|days) at the present rate", found.summary)
+    assert re.fullmatch(
+        r"file system /scratch on n1 is 49.0 % full \(480 GB of 980 GB\); used space accelerates by [\d.]+ GB/day², "
+        r"full in [\d.]+ h at this acceleration, [\d.]+ h at the present rate",
+        found.summary,
+    )
     assert len(found.details["series"]["times"]) == 121
     assert found.details["series"]["limit"] == 1000 * GB
 
@@ -176,10 +210,11 @@ def test_ten_gigabytes_a_day_with_490_left_are_49_days() -> None:
     assert "49 days if the rate holds" in found.summary
 
 
-def test_the_opposite_sign_says_what_is_good_of_it() -> None:
+def test_the_opposite_sign_says_what_is_good_of_it_and_a_flat_series_does_not() -> None:
     found = verdict("disk-acceleration", Case(DISK, bending(600 * GB, -0.2 * GB)))
-    assert found.level == FINE
+    assert (found.level, found.ok_word) == (FINE, "clean-up in progress")
     assert "clean-up in progress" in found.summary
+    assert verdict("disk-acceleration", Case(DISK, flat(600 * GB, 0.1 * GB))).ok_word == ""
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
