@@ -1,40 +1,40 @@
 """What rules would have sent in the past: the same judgement and engine, fed from the lake.
 
-The lake is looked at every `STEP`, with what had been measured by then. Rules that look at the queue's findings or at
-silence have no past in the lake; `can_be_tested` tells.
+The lake is looked at every `past.STEP`, for findings every `SLOW_STEP`, with what had been measured by then.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from collections import defaultdict, deque
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Iterator, Sequence
 
 from nomade_pipeline.alerts.engine import Controls, State, decide
-from nomade_pipeline.alerts.evidence import Evidence, Place, Sample, sample_of
+from nomade_pipeline.alerts.evidence import Evidence, Place, Sample
 from nomade_pipeline.alerts.judge import judge
 from nomade_pipeline.alerts.notice import Notice
-from nomade_pipeline.alerts.rule import ABSENCE, FINDING, STATE, Rule
-from nomade_pipeline.alerts.sources import VIEWS
+from nomade_pipeline.alerts.past import STEP, OutcomesPast, Past, SilencePast, TablePast
+from nomade_pipeline.alerts.past_queue import FindingsPast, QueuePast
+from nomade_pipeline.alerts.rule import ABSENCE, FINDING, Rule
+from nomade_pipeline.alerts.sources import JOB_OUTCOMES
 from nomade_pipeline.alerts.verdict import Judgement, Verdict
 from nomade_pipeline.alerts.windows import BINS, REACH
-from nomade_pipeline.tables.catalog import raw_table_named
+from nomade_pipeline.config.settings import Config
+from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 
 if TYPE_CHECKING:
-    import polars
-
     from nomade_pipeline.store.lake import Lake
 
-STEP = timedelta(minutes=5)
-# A sample older than this says nothing of the moment.
-FRESH = timedelta(minutes=10)
+# Findings change slowly, and a look at them takes all jobs of the queue or of a day.
+SLOW_STEP = timedelta(hours=1)
 # Samples of a series that are looked at, and series that are analysed at once.
 KEPT = int(REACH * BINS) + 1
 BLOCK = 2048
 
 # Seconds since 1970 UTC, value.
-Points = list[tuple[float, float]]
+Point = tuple[float, float]
+Judgements = Iterator[tuple[datetime, Judgement]]
 
 
 @dataclass(frozen=True)
@@ -58,126 +58,107 @@ class Episode:
     lead_seconds: float | None = None
 
 
-def can_be_tested(rule: Rule) -> bool:
-    """Whether the lake holds what a rule looks at."""
-    return rule.kind not in (FINDING, ABSENCE) and rule.table not in VIEWS
-
-
-def backtest(lake: Lake, rules: Sequence[Rule], rule: Rule, begin: datetime, end: datetime) -> list[Episode]:
+def backtest(
+    lake: Lake, config: Config, rules: Sequence[Rule], rule: Rule, begin: datetime, end: datetime
+) -> list[Episode]:
     """Return what a rule would have sent, the oldest first.
 
     Args:
         lake: the measurements.
+        config: thresholds of the findings, and how often each collector runs.
         rules: all rules, for the one that this is ahead of.
-        rule: the rule; `can_be_tested`.
+        rule: the rule.
         begin: first moment; the series of its windows reach back before it.
         end: last moment.
     """
-    episodes = list(_episodes(_Past(lake, rule, begin, end)))
+    episodes = _episodes(rule, _judgements(lake, config, rule, begin, end))
     ahead = next((each for each in rules if each.name == rule.ahead_of), None)
     if ahead is None or not episodes:
         return episodes
-    passed = _passings(_Past(lake, ahead, begin, end))
+    passed = _passings(ahead, _judgements(lake, config, ahead, begin, end))
     return [_with_lead(episode, passed) for episode in episodes]
 
 
-@dataclass
-class _Past:
-    """The samples of one rule's table, to be asked for what was known at a moment."""
-
-    lake: Lake
-    rule: Rule
-    begin: datetime
-    end: datetime
-    _next: int = 0
-    _newest: dict[Place, Sample] = field(default_factory=dict)
-    _points: dict[Place, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-
-    def __post_init__(self) -> None:
-        reach = timedelta(seconds=REACH * self.rule.window_seconds) if self.rule.needs_series else STEP
-        rows = self.lake.read(raw_table_named(self.rule.table), self.begin - reach, self.end)
-        self._rows = rows.sort("sample_time", maintain_order=True)
-        self._times: polars.Series = self._rows["sample_time"]
-
-    def judgements(self) -> Iterator[tuple[datetime, Judgement]]:
-        """Yield each moment with what the rule would have said then."""
-        return self._by_series() if self.rule.needs_series else self._by_samples()
-
-    def _by_samples(self) -> Iterator[tuple[datetime, Judgement]]:
-        for moment in self._moments():
-            self._read_until(moment)
-            samples = self._fresh(moment)
-            clusters = tuple(sorted({sample.cluster for sample in samples}))
-            complete = self.rule.kind == STATE and bool(samples)
-            yield moment, judge(self.rule, Evidence(samples, complete, clusters))
-
-    def _by_series(self) -> Iterator[tuple[datetime, Judgement]]:
-        """Judge the series of many moments at once: the analysis is made for thousands."""
-        block: list[tuple[datetime, Sample, Points]] = []
-        for moment in self._moments():
-            since = self._next
-            self._read_until(moment)
-            if self._next > since:
-                block += [(moment, each, self._points[each.place][-KEPT:]) for each in self._fresh(moment)]
-            if len(block) >= BLOCK:
-                yield from self._judged(block)
-                block = []
-        yield from self._judged(block)
-
-    def _judged(self, block: Sequence[tuple[datetime, Sample, Points]]) -> Iterator[tuple[datetime, Judgement]]:
-        from nomade_pipeline.analysis.series import SeriesBatch
-
-        samples = tuple(sample for _, sample, _ in block)
-        series = SeriesBatch.of(
-            ([time for time, _ in points], [value for _, value in points]) for _, _, points in block
-        )
-        verdicts = judge(self.rule, Evidence(samples, series=series, plots=False)).verdicts
-        said = {(*verdict.key, verdict.time): verdict for verdict in verdicts}
-        by_moment: dict[datetime, list[Verdict]] = {}
-        for moment, sample, _ in block:
-            verdict = said.get((self.rule.name, *sample.place, sample.time))
-            by_moment.setdefault(moment, []).extend([verdict] if verdict else [])
-        for moment, found in by_moment.items():
-            yield moment, Judgement(self.rule.name, tuple(found))
-
-    def _moments(self) -> Iterator[datetime]:
-        moment = self.begin
-        while moment <= self.end:
-            yield moment
-            moment += STEP
-
-    def _fresh(self, moment: datetime) -> tuple[Sample, ...]:
-        return tuple(sample for sample in self._newest.values() if moment - sample.time <= FRESH)
-
-    def _read_until(self, moment: datetime) -> None:
-        table = raw_table_named(self.rule.table)
-        upto = int(self._times.search_sorted(moment, side="right"))
-        for row in self._rows.slice(self._next, upto - self._next).iter_rows(named=True):
-            if self.rule.holds_for(row):
-                sample = sample_of(table, row, self.rule.subject, row["sample_time"])
-                self._newest[sample.place] = sample
-                if self.rule.needs_series:
-                    self._remember(sample)
-        self._next = upto
-
-    def _remember(self, sample: Sample) -> None:
-        value, seconds = sample.row[self.rule.column], sample.time.timestamp()
-        points, size = self._points[sample.place], max(1.0, self.rule.window_seconds / BINS)
-        if value is not None and (not points or seconds // size > points[-1][0] // size):
-            points.append((seconds, float(value)))
+def _past_of(lake: Lake, config: Config, rule: Rule, begin: datetime, end: datetime) -> Past:
+    if rule.kind == FINDING:
+        return FindingsPast(lake, rule, config, begin, end)
+    if rule.kind == ABSENCE:
+        return SilencePast(lake, rule, config, begin, end)
+    if rule.table == JOB_OUTCOMES.name:
+        return OutcomesPast(lake, rule, begin, end)
+    if rule.table == SLURM_JOB.name:
+        return QueuePast(lake, rule, begin, end)
+    return TablePast(lake, rule, begin, end)
 
 
-def _episodes(past: _Past) -> Iterator[Episode]:
+def _judgements(lake: Lake, config: Config, rule: Rule, begin: datetime, end: datetime) -> Judgements:
+    """Yield each moment with what the rule would have said then."""
+    past = _past_of(lake, config, rule, begin, end)
+    moments = _moments(begin, end, SLOW_STEP if rule.kind == FINDING else STEP)
+    if rule.needs_series:
+        yield from _by_series(rule, past, moments)
+        return
+    for moment in moments:
+        past.advance(moment)
+        yield moment, judge(rule, past.evidence(moment))
+
+
+def _moments(begin: datetime, end: datetime, step: timedelta) -> Iterator[datetime]:
+    moment = begin
+    while moment <= end:
+        yield moment
+        moment += step
+
+
+def _by_series(rule: Rule, past: Past, moments: Iterable[datetime]) -> Judgements:
+    """Judge the series of many moments at once: the analysis is made for thousands."""
+    points: dict[Place, deque[Point]] = defaultdict(lambda: deque(maxlen=KEPT))
+    block: list[tuple[datetime, Sample, list[Point]]] = []
+    for moment in moments:
+        news = {sample.place: sample for sample in past.advance(moment) if _remember(rule, points, sample)}
+        block += [(moment, sample, list(points[place])) for place, sample in news.items()]
+        if len(block) >= BLOCK:
+            yield from _judged(rule, block)
+            block = []
+    yield from _judged(rule, block)
+
+
+def _remember(rule: Rule, points: dict[Place, deque[Point]], sample: Sample) -> bool:
+    """Append a sample to its series if it is the first of its bin; return whether it is."""
+    series, seconds = points[sample.place], sample.time.timestamp()
+    size = max(1.0, rule.window_seconds / BINS)
+    if series and seconds // size <= series[-1][0] // size:
+        return False
+    series.append((seconds, float(sample.row[rule.column])))
+    return True
+
+
+def _judged(rule: Rule, block: Sequence[tuple[datetime, Sample, list[Point]]]) -> Judgements:
+    from nomade_pipeline.analysis.series import SeriesBatch
+
+    series = SeriesBatch.of(([time for time, _ in points], [value for _, value in points]) for _, _, points in block)
+    samples = tuple(sample for _, sample, _ in block)
+    verdicts = judge(rule, Evidence(samples, series=series, plots=False)).verdicts
+    said = {(*verdict.key, verdict.time): verdict for verdict in verdicts}
+    by_moment: dict[datetime, list[Verdict]] = {}
+    for moment, sample, _ in block:
+        verdict = said.get((rule.name, *sample.place, sample.time))
+        by_moment.setdefault(moment, []).extend([verdict] if verdict else [])
+    for moment, found in by_moment.items():
+        yield moment, Judgement(rule.name, tuple(found))
+
+
+def _episodes(rule: Rule, judgements: Judgements) -> list[Episode]:
     """Run the engine over the moments; every ``firing`` notice is an episode, ``resolved`` ends it."""
-    rule, state = past.rule, State()
+    state = State()
     policies = {rule.name: replace(rule.policy, inhibited_by=())}
     found: dict[int, Episode] = {}
-    for moment, judgement in past.judgements():
+    for moment, judgement in judgements:
         decision = decide(policies, state, [judgement], Controls(), moment)
         state = decision.state
         for notice in decision.notices:
             _note(found, notice)
-    yield from sorted(found.values(), key=lambda episode: episode.fired_time)
+    return sorted(found.values(), key=lambda episode: episode.fired_time)
 
 
 def _note(found: dict[int, Episode], notice: Notice) -> None:
@@ -190,14 +171,14 @@ def _note(found: dict[int, Episode], notice: Notice) -> None:
         found[notice.episode] = replace(known, resolved_time=notice.time)
 
 
-def _passings(past: _Past) -> dict[Place, list[datetime]]:
+def _passings(rule: Rule, judgements: Judgements) -> dict[Place, list[datetime]]:
     """Return when the condition of a rule began to hold, by subject."""
     passed: dict[Place, list[datetime]] = defaultdict(list)
     holding: dict[Place, bool] = {}
-    for _, judgement in past.judgements():
+    for _, judgement in judgements:
         for verdict in judgement.verdicts:
             place = (verdict.cluster, verdict.subject)
-            holds = verdict.level in past.rule.levels
+            holds = verdict.level in rule.levels
             if holds and not holding.get(place, False):
                 passed[place].append(verdict.time)
             holding[place] = holds

@@ -23,7 +23,9 @@ from nomade_pipeline.alerts.sources import (
 )
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.collection import Record, records
+from nomade_pipeline.status.findings import Found, findings_by_cluster
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
+from nomade_pipeline.status.queue import live_jobs
 from nomade_pipeline.tables.catalog import raw_table_named
 from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 
@@ -49,14 +51,16 @@ class Gatherer:
     def evidence(self, rule: Rule) -> Evidence:
         """Return what is known for a rule."""
         if rule.kind == FINDING:
-            return self._findings[rule.column]
+            found = {cluster: kinds[rule.column] for cluster, kinds in self._findings.items()}
+            return findings(found, rule.column, self._clusters, self.now)
         if rule.kind == ABSENCE:
             silent = hosts_without_data(self.config, self._records, rule.collector, self.now)
             return Evidence(tuple(filter_for(rule, silent)))
         if rule.table == JOB_OUTCOMES.name:
             return self._with_series(rule, Evidence(tuple(filter_for(rule, job_outcomes(self.database, self.now)))))
         if rule.table == SLURM_JOB.name:
-            jobs = queued_jobs(self.config, self._clusters, rule.subject, self.now)
+            queue = live_jobs(self.config.paths.spool, self.now)
+            jobs = queued_jobs(queue, self._clusters, rule.subject, self.now)
             return self._with_series(rule, replace(jobs, samples=tuple(filter_for(rule, jobs.samples))))
         snapshots = self._fresh(rule.table)
         samples = tuple(filter_for(rule, newest_samples(rule, snapshots)))
@@ -71,8 +75,8 @@ class Gatherer:
         return replace(evidence, samples=samples, series=series)
 
     @cached_property
-    def _findings(self) -> dict[str, Evidence]:
-        return findings(self.config, self._clusters, self.now)
+    def _findings(self) -> dict[str, Found]:
+        return findings_by_cluster(self.config, self.now)
 
     @cached_property
     def _records(self) -> list[Record]:

@@ -10,15 +10,14 @@ from nomade_pipeline import clock
 from nomade_pipeline.alerts.evidence import Evidence, Sample, sample_of
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.collection import Record
-from nomade_pipeline.status.findings import KINDS, findings_by_cluster
 from nomade_pipeline.status.live import LEAST_INTERVAL, STALE_INTERVALS, Database, configured_interval, newest
-from nomade_pipeline.status.queue import live_jobs
 from nomade_pipeline.tables.contract import ROLLUP, Column, Table
 from nomade_pipeline.tables.operations import OUTCOMES
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES
 from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE
 
 _, SKIPPED, FAILED = OUTCOMES
+Row = Mapping[str, Any]
 
 # The table of jobs is up to 15 minutes behind; of fewer jobs a share says little.
 OUTCOME_WINDOW = timedelta(hours=2)
@@ -42,7 +41,7 @@ JOB_OUTCOMES = Table(
 VIEWS = {JOB_OUTCOMES.name: JOB_OUTCOMES}
 
 _OUTCOMES = f"""
-SELECT cluster, partition, count(*) AS jobs, avg(failure_class IN ({", ".join(map(str, FAILED_CLASSES))})) AS failed,
+SELECT cluster, partition, count(*) AS jobs, sum(failure_class IN ({", ".join(map(str, FAILED_CLASSES))})) AS failed,
        max(end_time) AS newest
 FROM jobs WHERE end_time >= ? AND end_time <= ? AND (failure_class = 0 OR failure_class IN
       ({", ".join(map(str, FAILED_CLASSES))}))
@@ -53,20 +52,15 @@ def job_outcomes(database: Database, now: datetime) -> list[Sample]:
     """Return the share of failed jobs of each partition; of those with fewer than `LEAST_JOBS` nothing is said."""
     window = (clock.to_text(now - OUTCOME_WINDOW), clock.to_text(now))
     return [
-        Sample(
-            row["cluster"],
-            row["partition"] or "",
-            "",
-            clock.from_text(row["newest"]),
-            {
-                "cluster": row["cluster"],
-                "partition": row["partition"],
-                "jobs": row["jobs"],
-                "failed_percent": 100 * row["failed"],
-            },
-        )
+        outcome_sample(row["cluster"], row["partition"], row["jobs"], row["failed"], clock.from_text(row["newest"]))
         for row in database.rows(_OUTCOMES, window)
     ]
+
+
+def outcome_sample(cluster: str, partition: str | None, jobs: int, failed: int, newest: datetime) -> Sample:
+    """Return the row of `JOB_OUTCOMES` of a partition, from counts of its jobs."""
+    row = {"cluster": cluster, "partition": partition, "jobs": jobs, "failed_percent": 100 * failed / jobs}
+    return Sample(cluster, partition or "", "", newest, row)
 
 
 def clusters_with_queue(config: Config, database: Database, now: datetime) -> tuple[str, ...]:
@@ -76,28 +70,20 @@ def clusters_with_queue(config: Config, database: Database, now: datetime) -> tu
     return tuple(sorted({snapshot.cluster for snapshot in told if not snapshot.is_stale(now, interval)}))
 
 
-def queued_jobs(config: Config, clusters: tuple[str, ...], subject: tuple[str, ...], now: datetime) -> Evidence:
-    """Return the jobs that are in the queue now: its readings tell changes only."""
-    jobs = live_jobs(config.paths.spool, now)
+def queued_jobs(jobs: Iterable[Row], clusters: tuple[str, ...], subject: tuple[str, ...], now: datetime) -> Evidence:
+    """Return the jobs that are in the queue at a moment as what is known of it."""
     samples = (sample_of(SLURM_JOB, job, subject, now) for job in jobs if job["cluster"] in clusters)
     return Evidence(tuple(samples), complete=True, clusters=clusters)
 
 
-def findings(config: Config, clusters: tuple[str, ...], now: datetime) -> dict[str, Evidence]:
-    """Return the findings of each kind; they are complete for the clusters whose queue is known."""
-    found = findings_by_cluster(config, now)
-    return {
-        kind: Evidence(
-            tuple(
-                Sample(cluster, _finding_subject(kind, row), row.get("node") or "", now, row)
-                for cluster in clusters
-                for row in found.get(cluster, {}).get(kind, ())
-            ),
-            complete=True,
-            clusters=clusters,
-        )
-        for kind in KINDS
-    }
+def findings(found: Mapping[str, Iterable[Row]], kind: str, clusters: tuple[str, ...], now: datetime) -> Evidence:
+    """Return the findings of one kind, by cluster, as what is known; complete for the clusters whose queue is known."""
+    samples = (
+        Sample(cluster, _finding_subject(kind, row), row.get("node") or "", now, row)
+        for cluster in clusters
+        for row in found.get(cluster, ())
+    )
+    return Evidence(tuple(samples), complete=True, clusters=clusters)
 
 
 def _finding_subject(kind: str, row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Iterator
+from typing import Any, Iterator, Mapping
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.paths import DataPaths
@@ -74,7 +74,8 @@ def records(paths: DataPaths, database: Database, now: datetime) -> list[Record]
         record.last_time = clock.from_text(source["last_seen"])
     for batch in _not_ingested(paths, database, start):
         for row in batch.to_rows():
-            _add_run(_record(found, row["cluster"], row["host"], row["collector"]), row)
+            ended = clock.from_text(row["sample_time"])
+            add_run(_record(found, row["cluster"], row["host"], row["collector"]), row, ended)
     return [found[place] for place in sorted(found)]
 
 
@@ -102,13 +103,12 @@ def _add_ledger(record: Record, entry: dict[str, Any]) -> None:
         record.outcome = "success"
 
 
-def _add_run(record: Record, row: dict[str, Any]) -> None:
-    """Count one run that stands only in the spool."""
+def add_run(record: Record, row: Mapping[str, Any], ended: datetime) -> None:
+    """Count one run of the collection log, which ended at a moment."""
     outcome = row["outcome"]
     record.succeeded += outcome == "success"
     record.failed += outcome == "failed"
     record.skipped += outcome == "skipped"
-    ended = clock.from_text(row["sample_time"])
     if record.last_time is None or ended >= record.last_time:
         record.last_time, record.outcome = ended, outcome
         if outcome != "success":

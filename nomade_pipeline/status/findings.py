@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.analysis.queue_findings import array_health, is_sick, share_imbalances, stuck_jobs
@@ -58,10 +58,13 @@ def _by_cluster(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str
 
 def _stuck(config: Config, now: datetime) -> Found:
     days = config.alerts.queue_stuck_days
-    return {
-        cluster: [{**asdict(job), "since_time": clock.to_text(job.since_time)} for job in stuck_jobs(jobs, now, days)]
-        for cluster, jobs in _by_cluster(live_jobs(config.paths.spool, now)).items()
-    }
+    jobs = _by_cluster(live_jobs(config.paths.spool, now))
+    return {cluster: stuck_of(queued, now, days) for cluster, queued in jobs.items()}
+
+
+def stuck_of(jobs: Iterable[Mapping[str, Any]], now: datetime, days: float) -> list[dict[str, Any]]:
+    """Return the findings ``stuck`` of the jobs in the queue of one cluster."""
+    return [{**asdict(job), "since_time": clock.to_text(job.since_time)} for job in stuck_jobs(jobs, now, days)]
 
 
 def _lost(config: Config, database: Database, now: datetime) -> Found:
@@ -78,26 +81,25 @@ def _lost(config: Config, database: Database, now: datetime) -> Found:
 
 def _arrays(database: Database, now: datetime) -> Found:
     rows = _by_cluster(database.rows(_TASKS, (clock.to_text(now - ARRAY_WINDOW),)))
-    about = {
-        (cluster, task["array_job_id"]): {"user": task["user"], "job_name": task["job_name"]}
-        for cluster, tasks in rows.items()
-        for task in tasks
-    }
-    return {
-        cluster: [
-            {**asdict(health), **about[cluster, health.array_job_id]}
-            for health in array_health(tasks)
-            if is_sick(health)
-        ]
-        for cluster, tasks in rows.items()
-    }
+    return {cluster: arrays_of(tasks) for cluster, tasks in rows.items()}
+
+
+def arrays_of(tasks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the findings ``arrays`` of the ended tasks of one cluster, given as rows of `job_metrics`."""
+    about = {task["array_job_id"]: {"user": task["user"], "job_name": task["job_name"]} for task in tasks}
+    return [{**asdict(health), **about[health.array_job_id]} for health in array_health(tasks) if is_sick(health)]
 
 
 def _shares(config: Config, database: Database) -> Found:
     return {
-        cluster: [asdict(share) for share in share_imbalances(snapshot.rows)]
+        cluster: shares_of(snapshot.rows)
         for cluster, snapshot in newest_by_cluster(config, database, SLURM_SHARE).items()
     }
+
+
+def shares_of(shares: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the findings ``shares`` of one cluster, of rows of `slurm_share`."""
+    return [asdict(share) for share in share_imbalances(shares)]
 
 
 def in_words(finding: Mapping[str, Any]) -> str:

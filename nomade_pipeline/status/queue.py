@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config
@@ -21,6 +21,8 @@ Row = Mapping[str, Any]
 
 # A full picture of the queue comes once an hour.
 FULL_PICTURE_WITHIN = timedelta(hours=2)
+# The columns of `slurm_queue` that count each job once.
+COUNTS = ("pending_jobs", "running_jobs", "suspended_jobs", "completing_jobs", "other_jobs")
 
 
 def newest_by_cluster(config: Config, database: Database, table: Table) -> dict[str, Snapshot]:
@@ -138,26 +140,34 @@ def replayed(batches: Iterable[Batch], empty_since: str | None = None) -> list[d
     """
     jobs: dict[str, dict[str, Any]] = {}
     for batch in sorted(batches, key=lambda batch: batch.sample_time):
-        rows = batch.to_rows()
-        if rows and rows[0]["kind"] == "full":
-            jobs = {}
-        for row in rows:
-            if row["kind"] == "gone":
-                jobs.pop(row["job_id_raw"], None)
-            else:
-                jobs[row["job_id_raw"]] = row
+        jobs = with_changes(jobs, batch.to_rows())
     return [job for job in jobs.values() if empty_since is None or job["sample_time"] > empty_since]
+
+
+def with_changes(jobs: dict[str, dict[str, Any]], rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the jobs of one host's queue by number after one more reading of `slurm_job`."""
+    jobs = {} if rows and rows[0]["kind"] == "full" else jobs
+    for row in rows:
+        if row["kind"] == "gone":
+            jobs.pop(row["job_id_raw"], None)
+        else:
+            jobs[row["job_id_raw"]] = row
+    return jobs
+
+
+def is_empty(row: Mapping[str, Any]) -> bool:
+    """Whether a row of `slurm_queue` counts no job."""
+    return not any(row[name] for name in COUNTS)
 
 
 def _empty_since(batches: Iterable[Batch]) -> str | None:
     """Return the time of the newest reading of a queue without any job, None without one."""
-    counted = ("pending_jobs", "running_jobs", "suspended_jobs", "completing_jobs", "other_jobs")
     return max(
         (
             batch.sample_time
             for batch in batches
             for row in batch.to_rows()
-            if row["partition"] == tables.WHOLE_CLUSTER and not any(row[name] for name in counted)
+            if row["partition"] == tables.WHOLE_CLUSTER and is_empty(row)
         ),
         default=None,
     )

@@ -200,7 +200,7 @@ def test_a_file_system_is_told_as_an_admin_would_say_it_with_both_dates_where_th
         found.summary,
     )
     assert len(found.details["series"]["times"]) == 121
-    assert found.details["series"]["limit"] == 1000 * GB
+    assert found.details["series"]["limit"] == 980 * GB
 
 
 def test_ten_gigabytes_a_day_with_490_left_are_49_days() -> None:
