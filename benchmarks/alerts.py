@@ -7,23 +7,24 @@ import random
 import shutil
 import statistics
 import tempfile
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Iterator
 
 from benchmarks.report import Report
 from nomade_pipeline import clock
-from nomade_pipeline.alerts.evaluation import evaluate, judge_all
+from nomade_pipeline.alerts.evaluation import Evaluation, evaluate
 from nomade_pipeline.alerts.installation import Installation
 from nomade_pipeline.alerts.route_file import load_outlets
 from nomade_pipeline.alerts.rule_file import load_rules
-from nomade_pipeline.alerts.windows import spans
+from nomade_pipeline.alerts.windows import Span, spans
 from nomade_pipeline.collectors.base import Reading
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import SpoolWriter
 from nomade_pipeline.tables.system import DISK
 
+CLUSTER = "bench"
 HOSTS, FILESYSTEMS, FIRING_HOSTS = 1000, 10, 100
 TICKS = 12
 GB = 10**9
@@ -52,34 +53,30 @@ def _measure(folder: Path, report: Report) -> None:
     config = dataclasses.replace(plain, general=dataclasses.replace(plain.general, data_dir=str(folder)))
     store = Store.at(folder)
     installation = Installation(load_rules(config), load_outlets(config))
-    writers = [SpoolWriter(store.spool, "bench", f"n{number:04d}") for number in range(HOSTS)]
+    writers = [SpoolWriter(store.spool, CLUSTER, f"n{number:04d}") for number in range(HOSTS)]
     start = clock.now() - timedelta(minutes=TICKS)
-    began = time.perf_counter()
-    bins = _remember(store, installation, start)
-    report.add("samples remembered", f"{bins:,}", "")
-    report.add("storing them all at once, s", time.perf_counter() - began, "")
-    seconds: list[float] = []
-    for minute in range(TICKS):
-        now = start + timedelta(minutes=minute)
-        with clock.set_to(now):
-            _spool(writers, now, full=minute == TICKS - 1)
-            done = evaluate(config, store, installation, now)
-        seconds.append(done.seconds)
+    report.add("samples remembered", f"{_remember(store, installation, start):,}", "")
+
+    def tick(moment: datetime, *, full: bool) -> Evaluation:
+        with clock.set_to(moment):
+            _spool(writers, moment, full=full)
+            done = evaluate(config, store, installation, moment)
         assert not done.problems, done.problems
-        assert bool(done.settled.messages) == (minute == TICKS - 1)
-    began = time.perf_counter()
-    with clock.set_to(now):
-        judge_all(config, store, installation.rules, now)
-    alone = time.perf_counter() - began
-    decision = done.settled.decision
-    report.add("evaluation in which every series is fitted, s", seconds[0], "≤ 5 s")
-    report.add("median of the others, s", statistics.median(seconds[1:-1]), "≤ 5 s")
-    report.add("worst of the others, s", max(seconds[1:-1]), "≤ 5 s")
-    report.add("evaluation in which 1,000 alerts fire, s", seconds[-1], "≤ 5 s")
-    report.add("of it reading and judging, s", alone, "")
-    report.add("alerts that fire at once", len(decision.notices), "")
-    report.add("messages to each target", len(done.settled.messages), "1")
-    report.add("size of the message, KB", len(done.settled.messages[0].notices_text()) / 1000, "")
+        assert bool(done.settled.messages) == full
+        return done
+
+    seconds = [tick(start + timedelta(minutes=minute), full=False).seconds for minute in range(1, TICKS)]
+    burst = tick(start + timedelta(minutes=TICKS), full=True)
+    report.add("median evaluation, s", statistics.median(seconds[1:]), "≤ 5 s")
+    report.add("worst evaluation, s", max(seconds[1:]), "≤ 5 s")
+    report.add("evaluation in which 1,000 alerts fire, s", burst.seconds, "≤ 5 s")
+    report.add("alerts that fire at once", len(burst.settled.decision.notices), "")
+    report.add("messages to each target", len(burst.settled.messages), "1")
+    report.add("size of the message, KB", len(burst.settled.messages[0].notices_text()) / 1000, "")
+    with clock.set_to(start + timedelta(minutes=TICKS + 60)):
+        _spool(writers, clock.now(), full=True)
+        after = evaluate(config, store, installation, clock.now())
+    report.add("first evaluation after an hour without any, s", after.seconds, "")
     report.add("size of the database, MB", store.paths.database.stat().st_size / 1e6, "")
 
 
@@ -91,21 +88,26 @@ def _remember(store: Store, installation: Installation, end: datetime) -> int:
             continue
         for host in range(HOSTS):
             rows = [
-                {
-                    "table_name": table,
-                    "column_name": column,
-                    "cluster": "bench",
-                    "subject": f"n{host:04d}:/d{place}",
-                    "bin_time": clock.to_text(end - timedelta(seconds=span.bin * number)),
-                    "value": float(_row(host, place, 40 * GB + place * 10**7)[column]) * (1 + 1e-4 * random.random()),
-                }
-                for place in range(FILESYSTEMS)
-                for number in range(1, int(span.reach / span.bin))
+                row for place in range(FILESYSTEMS) for row in _bins(table, column, host, place, span, end.timestamp())
             ]
             count += len(rows)
             with store.alerts.transaction() as work:
                 work.remember(rows)
     return count
+
+
+def _bins(table: str, column: str, host: int, place: int, span: Span, end: float) -> Iterator[dict[str, object]]:
+    subject = f"n{host:04d}:/d{place}"
+    value = float(_row(host, place, 40 * GB + place * 10**7)[column])
+    for number in range(int(span.reach / span.bin) - 1, -1, -1):
+        yield {
+            "table_name": table,
+            "column_name": column,
+            "cluster": CLUSTER,
+            "subject": subject,
+            "bin_time": clock.to_text(clock.from_epoch(end - span.bin * number)),
+            "value": value * (1 + 1e-4 * random.random()),
+        }
 
 
 def _spool(writers: list[SpoolWriter], now: datetime, *, full: bool) -> None:

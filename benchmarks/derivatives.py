@@ -203,16 +203,19 @@ def _predict_linear(values: Floats) -> Method:
 def _dates(scenarios: dict[str, Scenario]) -> Report:
     report = Report(
         "Error of the day on which the disk is full, days: median (90 % quantile)",
-        ("series", "truth, days", "ours", "OLS 7 d", "predict_linear 6 h", "OLS / ours", "predict_linear / ours"),
+        ("series", "truth", "ours", "interval holds, %", "OLS 7 d", "predict_linear 6 h", "OLS / ours", "p_l / ours"),
     )
     for name, scenario in scenarios.items():
         values = scenario.values
         truth = DAYS[PAST:][np.argmax(scenario.course[:, PAST:] >= LIMIT, axis=1)]
-        methods = (ours(values)[0], least_squares(values, WINDOW_DAYS), _predict_linear(values))
+        mine, trends = ours(values)
+        methods = (mine, least_squares(values, WINDOW_DAYS), _predict_linear(values))
         errors = [np.abs(method.full_days - truth) for method in methods]
         medians = [float(np.median(error)) for error in errors]
         told = [f"{np.median(error):.3g} ({np.quantile(error, 0.9):.3g})" for error in errors]
-        report.add(name, float(np.median(truth)), *told, medians[1] / medians[0], medians[2] / medians[0])
+        holds = 100 * float(np.mean((trends.limit_low_days <= truth) & (trends.limit_high_days >= truth)))
+        ratios = (medians[1] / medians[0], medians[2] / medians[0])
+        report.add(name, float(np.median(truth)), told[0], holds, *told[1:], *ratios)
     return report
 
 

@@ -63,10 +63,12 @@ class Controls:
     Attributes:
         silences: those in force, or others: the time decides.
         held_back: mutes and routes.
+        resumed: nothing was evaluated for a while, so that it proves nothing that a subject was not heard of.
     """
 
     silences: tuple[Silence, ...] = ()
     held_back: HeldBack = _nothing
+    resumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ class _Tick:
         self.policies, self.controls, self.now = policies, controls, now
         self.before = state.alerts
         self.alerts = {key: machine.not_in_the_future(alert, now) for key, alert in state.alerts.items()}
+        if controls.resumed:
+            self.alerts = {key: replace(alert, seen_time=now) for key, alert in self.alerts.items()}
         self.by_rule: dict[str, list[Key]] = defaultdict(list)
         for key in self.alerts:
             self.by_rule[key[0]].append(key)

@@ -14,6 +14,7 @@ from nomade_pipeline.alerts.gather import Gatherer
 from nomade_pipeline.alerts.installation import BROKEN_RULE, Installation
 from nomade_pipeline.alerts.judge import judge
 from nomade_pipeline.alerts.outbox import opened
+from nomade_pipeline.alerts.policy import MINUTE
 from nomade_pipeline.alerts.route_file import Outlets
 from nomade_pipeline.alerts.rule import Rule
 from nomade_pipeline.alerts.tick import Memory, Settled, settle
@@ -22,10 +23,13 @@ from nomade_pipeline.alerts.windows import Windows, spans
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.live import Database
 from nomade_pipeline.store.alerts import OutboxStore
+from nomade_pipeline.store.heartbeat import last_beat
 from nomade_pipeline.store.home import Store
 
 # The evaluating tick tries to deliver for so long; the delivery sensor has more time.
 FIRST_SECONDS = 5.0
+# Agents that were down with the pipeline need some minutes until their samples come again.
+PAUSE_SECONDS = 10 * MINUTE
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,9 @@ def evaluate(config: Config, store: Store, installation: Installation, now: date
     began = clock.monotonic()
     judgements, memory = judge_all(config, store, installation.rules, now)
     judgements = (*judgements, _on_the_rules(judgements, installation, config.general.cluster_name, now))
-    settled = settle(store.alerts, installation.policies, judgements, installation.outlets.routes, now, memory)
+    resumed = _has_paused(config, now)
+    policies, routes = installation.policies, installation.outlets.routes
+    settled = settle(store.alerts, policies, judgements, routes, now, memory, resumed=resumed)
     seconds = clock.monotonic() - began
     outcomes = deliver_due(store, installation.outlets, FIRST_SECONDS)
     unheard = note_evaluation(config, clock.now())
@@ -89,6 +95,15 @@ def evaluate(config: Config, store: Store, installation: Installation, now: date
     problems += [f"{each.message.target}: {each.problem}" for each in outcomes if each.problem is not None]
     problems += [each for each in (installation.problem, unheard) if each is not None]
     return Evaluation(judgements, settled, tuple(outcomes), tuple(problems), seconds)
+
+
+def _has_paused(config: Config, now: datetime) -> bool:
+    """Whether nothing was evaluated for a while, or nothing is known of it."""
+    try:
+        beat = last_beat(config.paths.heartbeat)
+    except (OSError, ValueError):
+        return True
+    return beat is None or (now - beat.time).total_seconds() > PAUSE_SECONDS
 
 
 def judge_all(

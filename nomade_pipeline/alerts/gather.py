@@ -70,7 +70,9 @@ class Gatherer:
     def _with_series(self, rule: Rule, evidence: Evidence) -> Evidence:
         if not rule.needs_series:
             return evidence
-        return replace(evidence, series=self.windows.series(rule, evidence.samples))
+        found = self.windows.series(rule, evidence.samples)
+        samples, series = found if found is not None else ((), None)
+        return replace(evidence, samples=samples, series=series)
 
     @cached_property
     def _findings(self) -> dict[str, Found]:

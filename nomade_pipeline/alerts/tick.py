@@ -51,6 +51,8 @@ def settle(
     routes: Routes,
     now: datetime,
     memory: Memory = NOTHING,
+    *,
+    resumed: bool = False,
 ) -> Settled:
     """Decide on judgements and store all that follows, in one transaction.
 
@@ -61,10 +63,11 @@ def settle(
         routes: where notices go, and what is held back.
         now: the present time.
         memory: what the rules keep for the next tick.
+        resumed: see `engine.Controls`.
     """
     with store.transaction() as work:
         state = _state(work, policies, now)
-        controls = Controls(tuple(map(silence_of, work.silences(now))), routes.held_back)
+        controls = Controls(tuple(map(silence_of, work.silences(now))), routes.held_back, resumed)
         decision = decide(policies, state, judgements, controls, now)
         messages = tuple(route(decision.notices, routes, now, _told(state)))
         decision = with_targets(decision, messages)

@@ -1,10 +1,12 @@
 """The series that rules look back over: thinned samples in the database, filled from the lake after a gap.
 
-A series keeps one sample a bin, with its own time. A rule is judged anew when a bin has passed, not with every tick.
+A series keeps one sample a bin, with its own time. A subject is judged anew when a bin of its own begins, not with
+every tick.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Iterable, Sequence
@@ -69,72 +71,76 @@ class Windows:
     spans: dict[Quantity, Span]
     bins: list[dict[str, Any]] = field(default_factory=list)
     forget: dict[Quantity, datetime] = field(default_factory=dict)
-    _points: dict[Quantity, Points | None] = field(default_factory=dict)
+    _looks: dict[Quantity, dict[Place, list[tuple[float, float]] | None]] = field(default_factory=dict)
 
-    def series(self, rule: Rule, samples: Sequence[Sample]) -> SeriesBatch | None:
-        """Return the series of a rule's samples; None when no bin has passed since the last look."""
+    def series(self, rule: Rule, samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], SeriesBatch] | None:
+        """Return the samples with which a new bin has begun, and their series in the same order; None without any."""
         quantity = (rule.table, rule.column)
-        if not samples:
+        looks = self._looks.setdefault(quantity, {})
+        looks.update(self._look(quantity, [sample for sample in samples if sample.place not in looks]))
+        due = [(sample, points) for sample in samples if (points := looks[sample.place]) is not None]
+        if not due:
             return None
-        if quantity not in self._points:
-            self._points[quantity] = self._with_news(quantity, samples)
-        points = self._points[quantity]
-        if points is None:
-            return None
-        pairs = [points.get(sample.place, []) for sample in samples]
-        return SeriesBatch.of(([time for time, _ in pair], [value for _, value in pair]) for pair in pairs)
+        pairs = (([time for time, _ in points], [value for _, value in points]) for _, points in due)
+        return tuple(sample for sample, _ in due), SeriesBatch.of(pairs)
 
-    def _with_news(self, quantity: Quantity, samples: Sequence[Sample]) -> Points | None:
-        """Return what is remembered of a quantity and the newest samples; None when there is nothing to look at."""
-        span = self.spans[quantity]
-        newest = self.store.newest_bin(*quantity)
-        if newest is not None and (self.now - clock.from_text(newest)).total_seconds() < span.bin:
-            return None
-        since = self.now - timedelta(seconds=span.reach)
-        points = self._remembered(quantity, since)
-        self._fill_gap(quantity, points, since, span)
-        for sample in samples:
-            value = sample.row[quantity[1]]
-            if value is not None:
-                self._add(quantity, points, sample.place, sample.time.timestamp(), float(value), span.bin)
-        self.forget[quantity] = since
-        return points
+    def _look(self, quantity: Quantity, samples: Sequence[Sample]) -> dict[Place, list[tuple[float, float]] | None]:
+        """Return the series of each sample's place, None where no bin has begun since the last look."""
+        span, since = self.spans[quantity], self.now - timedelta(seconds=self.spans[quantity].reach)
+        newest = self.store.newest_bins(*quantity, (sample.place for sample in samples))
+        due = [sample for sample in samples if _begins_bin(sample, quantity[1], newest.get(sample.place), span.bin)]
+        points: Points = self.store.window(*quantity, since, (sample.place for sample in due))
+        if due:
+            self._fill_gap(quantity, points, max(newest.values(), default=since.timestamp()))
+            self.forget[quantity] = since
+        for sample in due:
+            self._add(quantity, points[sample.place], sample.place, sample.time.timestamp(), sample.row[quantity[1]])
+        return {sample.place: points.get(sample.place) for sample in samples}
 
-    def _remembered(self, quantity: Quantity, since: datetime) -> Points:
-        points: Points = {}
-        for cluster, subject, moment, value in self.store.window(*quantity, since):
-            points.setdefault((cluster, subject), []).append((moment, value))
-        return points
-
-    def _fill_gap(self, quantity: Quantity, points: Points, since: datetime, span: Span) -> None:
+    def _fill_gap(self, quantity: Quantity, points: Points, known: float) -> None:
         """Take from the lake what came while nobody looked; at the first look that is the whole window."""
-        known = max((series[-1][0] for series in points.values()), default=since.timestamp())
         begin = clock.from_epoch(known)
-        if (self.now - begin).total_seconds() <= 3 * span.bin or quantity[0] in VIEWS:
+        if (self.now - begin).total_seconds() <= 3 * self.spans[quantity].bin or quantity[0] in VIEWS:
             return
         for place, moment, value in history(self.lake, quantity, begin, self.now):
-            self._add(quantity, points, place, moment, value, span.bin)
+            if place in points:
+                self._add(quantity, points[place], place, moment, value)
 
     def _add(
-        self, quantity: Quantity, points: Points, place: Place, moment: float, value: float, bin_seconds: float
+        self, quantity: Quantity, series: list[tuple[float, float]], place: Place, moment: float, value: float
     ) -> None:
         """Append a sample to its series; the first of each bin is remembered."""
-        series = points.setdefault(place, [])
-        if series and moment <= series[-1][0]:
+        seconds = self.spans[quantity].bin
+        if series and bin_of(place, moment, seconds) <= bin_of(place, series[-1][0], seconds):
             return
-        is_first = not series or moment // bin_seconds > series[-1][0] // bin_seconds
-        if is_first:
-            series.append((moment, value))
-            self.bins.append(
-                {
-                    "table_name": quantity[0],
-                    "column_name": quantity[1],
-                    "cluster": place[0],
-                    "subject": place[1],
-                    "bin_time": clock.to_text(clock.from_epoch(moment)),
-                    "value": value,
-                }
-            )
+        series.append((moment, float(value)))
+        self.bins.append(
+            {
+                "table_name": quantity[0],
+                "column_name": quantity[1],
+                "cluster": place[0],
+                "subject": place[1],
+                "bin_time": clock.to_text(clock.from_epoch(moment)),
+                "value": float(value),
+            }
+        )
+
+
+def bin_of(place: Place, moment: float, seconds: float) -> float:
+    """Return the number of the bin that holds a moment.
+
+    The bins of each place begin at moments of its own: thousands of series are then analysed a few with each tick, not
+    all with one of them.
+    """
+    phase = zlib.crc32("/".join(place).encode("utf-8", "backslashreplace")) / 2**32
+    return (moment / seconds + phase) // 1
+
+
+def _begins_bin(sample: Sample, column: str, newest: float | None, seconds: float) -> bool:
+    if sample.row[column] is None:
+        return False
+    moment = sample.time.timestamp()
+    return newest is None or bin_of(sample.place, moment, seconds) > bin_of(sample.place, newest, seconds)
 
 
 def history(lake: Lake, quantity: Quantity, begin: datetime, end: datetime) -> list[tuple[Place, float, float]]:

@@ -12,8 +12,8 @@ from numpy.polynomial.legendre import legvander
 
 from nomade_pipeline.analysis.series import DAY_SECONDS, Flags, Floats, Integers, SeriesBatch
 
-# A change between two samples is sudden beyond so many standard deviations of the usual changes.
-JUMP_DEVIATIONS = 8.0
+# A change is sudden beyond so many standard deviations of the usual changes, within so many steps.
+JUMP_DEVIATIONS, JUMP_STEPS = 8.0, 3
 # A single sample that leaves its neighbours by so many, and from which the next one comes back, is a spike.
 SPIKE_DEVIATIONS = 5.0
 # Samples that miss for a quarter of the window, and for six usual intervals, are a gap.
@@ -46,10 +46,11 @@ def begin_anew(series: SeriesBatch, window_seconds: float) -> tuple[SeriesBatch,
     rows, columns = np.arange(len(series)), np.arange(series.times.shape[1])
     slope, deviation = usual_change(series.times, series.values)
     level = series.values - slope[:, None] * (series.times - series.newest()[:, None])
-    jump = last_true(jumps(level, deviation))
+    sizes = jumps(level, deviation)
+    jump = last_true(sizes != 0)
     start = np.maximum(jump, last_true(gaps(series.times, window_seconds)))
     kept = series.only((columns >= start[:, None]) & ~spikes(level, deviation))
-    size = np.where(jump > 0, level[rows, jump] - level[rows, np.maximum(jump - 1, 0)], np.nan)
+    size = np.where(jump > 0, sizes[rows, jump], np.nan)
     time = np.where(jump > 0, series.times[rows, jump], np.nan)
     kept = _since(kept, _turns(kept))
     for _ in range(HALVINGS):
@@ -104,34 +105,49 @@ def usual_change(times: Floats, values: Floats) -> tuple[Floats, Floats]:
     return slope, np.maximum(np.where(deviation > rounding, deviation, quantum), rounding)
 
 
-def jumps(level: Floats, deviation: Floats) -> Flags:
-    """Return the samples before which the level changed suddenly: two on each side agree, so one spike is no jump.
+def jumps(level: Floats, deviation: Floats) -> Floats:
+    """Return the size of the sudden change of level that ends at each sample; 0 where none does.
+
+    It takes at most `JUMP_STEPS` steps, is quiet before and after, and the two samples on each side lie apart: a spike
+    is none, and what goes on moving is none.
 
     Args:
         level: values without their median slope.
         deviation: of the changes, one a row.
     """
-    found = np.zeros(level.shape, bool)
-    if level.shape[1] >= 4:
-        before = np.stack([level[:, :-3], level[:, 1:-2]])
-        after = np.stack([level[:, 2:-1], level[:, 3:]])
-        least = JUMP_DEVIATIONS * deviation[:, None]
-        rose = after.min(axis=0) - before.max(axis=0) > least
-        fell = before.min(axis=0) - after.max(axis=0) > least
-        found[:, 2:-1] = rose | fell
-    return found
+    least = JUMP_DEVIATIONS * deviation[:, None]
+    size, width = np.zeros(level.shape), level.shape[1]
+    large = np.abs(np.diff(level, axis=1, prepend=np.nan)) > least
+    for steps in range(1, JUMP_STEPS + 1):
+        last = width - 1
+        if last < steps + 1:
+            break
+        ends = slice(steps + 1, last)
+        quiet = ~large[:, 1 : last - steps] & ~large[:, steps + 2 :]
+        moving = np.all([large[:, steps + 1 - back : last - back] for back in range(steps)], axis=0)
+        before, after = _pairs(level, slice(0, last - steps)), _pairs(level, slice(steps + 1, width))
+        apart = np.maximum(after[0] - before[1], before[0] - after[1]) > least
+        size[:, ends] += np.where(quiet & moving & apart, level[:, ends] - level[:, 1 : last - steps], 0.0)
+    return size
+
+
+def _pairs(level: Floats, part: slice) -> tuple[Floats, Floats]:
+    """Return the lower and the higher of each two neighbours."""
+    first, second = level[:, part][:, :-1], level[:, part][:, 1:]
+    return np.minimum(first, second), np.maximum(first, second)
 
 
 def spikes(level: Floats, deviation: Floats) -> Flags:
     """Return the single samples that leave both neighbours in one direction.
 
-    The newest one is held against the two before it.
+    The newest one is held against the two before it, if these are at peace with each other.
     """
     found = np.zeros(level.shape, bool)
     if level.shape[1] >= 3:
         least = SPIKE_DEVIATIONS * deviation[:, None]
-        others = np.concatenate([level[:, 2:], level[:, -3:-2]], axis=1)
-        left, right = level[:, 1:] - level[:, :-1], level[:, 1:] - others
+        left, right = np.diff(level, axis=1), -np.diff(level, axis=1, append=np.nan)[:, 1:]
+        peace = np.abs(left[:, -2:-1]) <= least
+        right[:, -1:] = np.where(peace, left[:, -1:], np.nan)
         found[:, 1:] = (np.minimum(left, right) > least) | (np.maximum(left, right) < -least)
     return found
 

@@ -22,6 +22,8 @@ _SILENT = re.compile(
 )
 # What they say where they are installed and no cluster is: there is neither a slurm.conf nor who would send one.
 _NO_CLUSTER = "could not establish a configuration source"
+# Releases before 18.08 tell of all in one line: `Slurmctld(primary/backup) at head1/head2 are UP/UP`.
+_CONTROLLERS = re.compile(r"Slurmctld\([^)]*\) at (\S+) (?:is|are) ")
 _VERSION = re.compile(r"slurm[a-z-]*\s+(\d+)\.(\d+)")
 
 
@@ -29,7 +31,8 @@ def require_slurm(probe: Probe, tool: str, hosts: Sequence[str] = ()) -> None:
     """Make sure that this host is to ask Slurm.
 
     A cluster is asked once, not by each of its nodes: unless ``hosts`` names those that ask, a host that runs a
-    slurmd and no slurmctld leaves it to others.
+    slurmd and no slurmctld leaves it to others, unless the configuration names it as a controller: then its slurmctld
+    is down, which is the news.
 
     Args:
         probe: the host.
@@ -42,15 +45,35 @@ def require_slurm(probe: Probe, tool: str, hosts: Sequence[str] = ()) -> None:
     if probe.which(tool) is None:
         raise Skipped("not_present", f"{tool} is not installed: there is no Slurm on this host")
     if hosts:
-        own = probe.read("/proc/sys/kernel/hostname").strip().split(".")[0].lower()
-        if own not in {name.split(".")[0].lower() for name in hosts}:
+        own = _own_name(probe)
+        if own not in map(_short, hosts):
             raise Skipped("not_present", f"the hosts that ask Slurm are {', '.join(hosts)}; this is {own}")
         return
     running = daemons(probe)
-    if "slurmd" in running and "slurmctld" not in running:
+    if "slurmd" in running and "slurmctld" not in running and _own_name(probe) not in controllers(probe):
         raise Skipped(
             "not_present", "a compute node leaves this to the head node; `[collectors.slurm] hosts` names who asks"
         )
+
+
+def controllers(probe: Probe) -> Set[str]:
+    """Return the short names of the hosts of the controllers, as the configuration has them; they need not be up.
+
+    None where that cannot be found out: a node that knows no controller leaves the asking to others.
+    """
+    try:
+        told = run_any(probe, ("scontrol", "ping"), 10.0).stdout
+    except CollectorError:
+        return set()
+    return {_short(name) for names in _CONTROLLERS.findall(told) for name in names.split("/")}
+
+
+def _short(name: str) -> str:
+    return name.split(".", maxsplit=1)[0].lower()
+
+
+def _own_name(probe: Probe) -> str:
+    return _short(probe.read("/proc/sys/kernel/hostname").strip())
 
 
 def daemons(probe: Probe) -> Set[str]:

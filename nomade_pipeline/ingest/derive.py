@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.ingest.derived_sources import QUANTITIES, Quantity, Reader, Sources, known
+from nomade_pipeline.ingest.derived_sources import QUANTITIES, Quantity, Reader, Sources
+from nomade_pipeline.ingest.trend_frame import trend_frame
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.tables.contract import Table
 from nomade_pipeline.tables.derived import HORIZON_DAYS, TREND_SCORES, TREND_TABLES
 
 if TYPE_CHECKING:
-    from nomade_pipeline.analysis.trend import Trends
+    import polars
 
 HALF_HOUR = timedelta(minutes=30)
 
@@ -33,78 +34,14 @@ def derive_day(store: Store, config: Config, name: str, day: date) -> int:
     """
     end = min(clock.start_of(day + timedelta(days=1)), clock.now())
     quantity = QUANTITIES[name]
-    sources = quantity.within(Reader(store.rollups.rows, store.lake), config, end)
-    rows = trend_rows(sources, quantity, clock.start_of(day))
-    return _replace(store, TREND_TABLES[name], day, rows)
+    sources = quantity.within(Reader(store.paths), config, end)
+    return _replace(store, TREND_TABLES[name], day, trend_frame(sources, quantity, clock.start_of(day)))
 
 
-def trend_rows(sources: Sources, quantity: Quantity, since: datetime) -> list[dict[str, Any]]:
-    """Return a row of a derived table for each series that has a sample since a moment."""
-    if not sources.names:
-        return []
-    from nomade_pipeline.analysis.trend import analyse
-
-    trends = analyse(sources.series, quantity.window_seconds, sources.limits)
-    return [
-        {**name._asdict(), **trend_row(trends, row, sources.limits[row], quantity.ok_word)}
-        for row, name in enumerate(sources.names)
-        if trends.time[row] >= since.timestamp()
-    ]
-
-
-def trend_row(trends: Trends, row: int, limit: float, ok_word: str) -> dict[str, Any]:
-    """Return the columns of a derived table that one series' trend fills."""
-    from nomade_pipeline.analysis.trend import Trend
-
-    newest = float(trends.time[row])
-    better = trends.trend[row] in (Trend.DECLINING, Trend.DECELERATING)
-    numbers = {
-        "value": trends.value,
-        "value_error": trends.value_error,
-        "rate_per_day": trends.rate,
-        "rate_error": trends.rate_error,
-        "rate_p": trends.rate_p,
-        "acceleration_per_day2": trends.acceleration,
-        "acceleration_error": trends.acceleration_error,
-        "acceleration_p": trends.acceleration_p,
-        "jump": trends.jump,
-    }
-    for place, days in enumerate(HORIZON_DAYS):
-        numbers[f"projected_{days}d"] = trends.projected[:, place]
-        numbers[f"projected_{days}d_low"] = trends.projected_low[:, place]
-        numbers[f"projected_{days}d_high"] = trends.projected_high[:, place]
-    days_ahead = {
-        "limit_time": trends.limit_days,
-        "limit_first_time": trends.limit_low_days,
-        "limit_last_time": trends.limit_high_days,
-        "rate_limit_time": trends.rate_limit_days,
-        "acceleration_limit_time": trends.acceleration_limit_days,
-    }
-    return {
-        "sample_time": _moment(newest),
-        "points": int(trends.points[row]),
-        "span_seconds": float(trends.span_days[row]) * 86400,
-        **{column: known(values[row]) for column, values in numbers.items()},
-        "trend": trends.word(row),
-        "ok_word": ok_word if better and ok_word else None,
-        "limit": known(limit),
-        **{column: _moment(newest + float(days[row]) * 86400) for column, days in days_ahead.items()},
-        "limit_if_rate_holds": bool(trends.limit_if_rate_holds[row]),
-        "jump_time": _moment(float(trends.jump_time[row])),
-        "restart_time": _moment(float(trends.restart_time[row])),
-    }
-
-
-def _moment(seconds: float) -> datetime | None:
-    """Return a time to the millisecond, as tables hold it; None of NaN and infinity."""
-    return None if known(seconds) is None else clock.from_epoch(round(seconds, 3))
-
-
-def _replace(store: Store, table: Table, day: date, rows: list[dict[str, Any]]) -> int:
+def _replace(store: Store, table: Table, day: date, frame: polars.DataFrame) -> int:
     """Put rows in the place of a day of a derived table; return their number."""
     import polars as pl
 
-    frame = pl.DataFrame(rows, schema=polars_schema(table))
     stored = {cluster for cluster in store.lake.clusters(table) if day in store.lake.days(table, cluster)}
     return sum(
         store.lake.replace(table, cluster, day, frame.filter(pl.col("cluster") == cluster))
@@ -117,13 +54,15 @@ def score_day(store: Store, config: Config, day: date) -> list[dict[str, Any]]:
 
     A projection is held against the mean of the hour for which it was made; without one it has no score yet.
     """
+    import polars as pl
+
     rows = [row for name, table in TREND_TABLES.items() for row in _scores(store, config, table, QUANTITIES[name], day)]
-    _replace(store, TREND_SCORES, day, rows)
+    _replace(store, TREND_SCORES, day, pl.DataFrame(rows, schema=polars_schema(TREND_SCORES)))
     return rows
 
 
 def _scores(store: Store, config: Config, table: Table, quantity: Quantity, day: date) -> list[dict[str, Any]]:
-    start, reader = clock.start_of(day), Reader(store.rollups.rows, store.lake)
+    start, reader = clock.start_of(day), Reader(store.paths)
     made = {
         days: store.lake.read(table, start - timedelta(days=days), start - timedelta(days=days - 1))
         for days in HORIZON_DAYS

@@ -5,12 +5,16 @@ Every function takes a moment and returns what was known then, so that a past da
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from nomade_pipeline import clock
+from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.config.settings import Config
+from nomade_pipeline.store.database import DatabaseError, open_readonly
 from nomade_pipeline.store.lake import Lake
 from nomade_pipeline.tables.nodes import JOB_MONITOR
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES, OUTCOME_CLASSES, SUCCESS
@@ -25,15 +29,30 @@ LEAST_COVERED_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Reader:
-    """Where series are read from.
+    """Where series are read from: database and lake of one data folder, read-only."""
 
-    Attributes:
-        rows: runs a query on the rollup database.
-        lake: the lake.
-    """
+    paths: DataPaths
 
-    rows: Callable[[str, tuple[Any, ...]], list[dict[str, Any]]]
-    lake: Lake
+    @property
+    def lake(self) -> Lake:
+        """The lake."""
+        return Lake(self.paths.lake)
+
+    def rows(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query on the rollups; none where there is no database yet.
+
+        Raises:
+            DatabaseError: it cannot be read, or is of an older version.
+        """
+        if not self.paths.database.exists():
+            return []
+        with closing(open_readonly(self.paths.database)) as connection:
+            # Tuples: at ten thousand series the rows of a week are millions.
+            connection.row_factory = None
+            try:
+                return connection.execute(query, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise DatabaseError(f"{self.paths.database}: {error}; `nomade migrate` brings it up to date") from error
 
 
 class Name(NamedTuple):
@@ -87,18 +106,25 @@ def _collected(names: Sequence[Name], times: Sequence[float], values: Sequence[f
 
 def hourly(source: Reader, table: str, metrics: Sequence[str], start: datetime, end: datetime) -> Sources:
     """Return hourly means of some quantities of a raw table, each in the middle of what its hour covers."""
-    marks = ", ".join("?" for _ in metrics)
+    import numpy as np
+
+    from nomade_pipeline.analysis.series import SeriesBatch
+
+    asked = (table, *metrics)
+    chosen = f"FROM series WHERE table_name = ? AND metric IN ({', '.join('?' for _ in metrics)})"
     rows = source.rows(
-        "SELECT cluster, host, subject, metric, hour, seconds, mean FROM hourly "
-        f"WHERE table_name = ? AND metric IN ({marks}) AND hour >= ? AND hour < ? AND seconds >= ?",
-        (table, *metrics, clock.to_text(clock.hour_of(start)), clock.to_text(end), LEAST_COVERED_SECONDS),
+        "SELECT series_id, CAST(strftime('%s', hour) AS INTEGER), seconds, integral / seconds FROM hourly_rollup "
+        f"WHERE series_id IN (SELECT series_id {chosen}) AND hour >= ? AND hour < ? AND seconds >= ?",
+        (*asked, clock.to_text(clock.hour_of(start)), clock.to_text(end), LEAST_COVERED_SECONDS),
     )
-    hours = {text: clock.from_text(text).timestamp() for text in {row["hour"] for row in rows}}
-    return _collected(
-        [Name(row["cluster"], row["host"], row["subject"], row["metric"]) for row in rows],
-        [hours[row["hour"]] + min(row["seconds"], 3600.0) / 2 for row in rows],
-        [row["mean"] for row in rows],
-    )
+    names = {
+        number: Name(*name)
+        for number, *name in source.rows(f"SELECT series_id, cluster, host, subject, metric {chosen}", asked)
+    }
+    numbers, hours, seconds, means = np.array(rows, float).reshape(-1, 4).T
+    found, codes = np.unique(numbers, return_inverse=True)
+    series = SeriesBatch.from_columns(codes, hours + np.minimum(seconds, 3600.0) / 2, means, len(found))
+    return Sources([names[int(number)] for number in found], series, np.full(len(found), np.nan))
 
 
 def _of(table: str, *metrics: str) -> Callable[[Reader, Config, datetime, datetime], Sources]:
@@ -146,11 +172,11 @@ def _failure_rate(source: Reader, _config: Config, start: datetime, end: datetim
         "WHERE dimension IN ('cluster', 'partition') AND hour >= ? AND hour < ?",
         (clock.to_text(start), clock.to_text(end)),
     )
-    ended = [row for row in rows if row["failed"] + row["good"]]
+    ended = [row for row in rows if row[3] + row[4]]
     return _collected(
-        [Name(row["cluster"], "", row["subject"], "failed_ratio") for row in ended],
-        [clock.from_text(row["hour"]).timestamp() + 1800 for row in ended],
-        [row["failed"] / (row["failed"] + row["good"]) for row in ended],
+        [Name(cluster, "", subject, "failed_ratio") for cluster, subject, *_ in ended],
+        [clock.from_text(hour).timestamp() + 1800 for _, _, hour, _, _ in ended],
+        [failed / (failed + good) for *_, failed, good in ended],
     )
 
 
@@ -198,9 +224,3 @@ QUANTITIES: dict[str, Quantity] = {
     "gpu": Quantity(_gpu, 2 * DAY, "cooling down"),
     "series": Quantity(_configured),
 }
-
-
-def known(value: Any) -> float | None:
-    """Return a number that a table can hold: NaN and infinity are null."""
-    number = float(value)
-    return number if abs(number) < float("inf") else None

@@ -73,10 +73,7 @@ def look(config: Config, path: str, hours: float, now: datetime, host: Optional[
         "inodes_used": row.get("inodes_used"),
         "hours": hours,
         "readings": len(points),
-        "first_time": clock.to_text(used[0].time) if used else None,
-        "first_used_bytes": used[0].used_bytes if used else None,
-        "last_time": clock.to_text(used[-1].time) if used else None,
-        "last_used_bytes": used[-1].used_bytes if used else None,
+        **_ends(used),
         "rate_bytes_per_day": _rate(used, "used_bytes"),
         "rate_inodes_per_day": _rate([p for p in points if p.inodes_used is not None], "inodes_used"),
         "trend": _trend(used, "used_bytes", hours, _full(row, "used_bytes", "available_bytes")),
@@ -180,6 +177,19 @@ def _from_lake(
     return {
         time: Point(time, used, inodes)
         for time, used, inodes in own.select("sample_time", "used_bytes", "inodes_used").iter_rows()
+    }
+
+
+def _ends(used: Sequence[Point]) -> dict[str, Any]:
+    """Return time and used bytes of the first and the last reading; null without any."""
+    ends = {"first": used[0], "last": used[-1]} if used else {"first": None, "last": None}
+    return {
+        f"{end}_{name}": value
+        for end, point in ends.items()
+        for name, value in (
+            ("time", clock.to_text(point.time) if point else None),
+            ("used_bytes", point.used_bytes if point else None),
+        )
     }
 
 

@@ -7,10 +7,8 @@ from typing import Any, Mapping, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.ingest.derive import trend_row, trend_rows
-from nomade_pipeline.ingest.derived_sources import QUANTITIES, Reader, known
-from nomade_pipeline.status.live import Database
-from nomade_pipeline.store.lake import Lake
+from nomade_pipeline.ingest.derived_sources import QUANTITIES, Name, Reader, Sources
+from nomade_pipeline.ingest.trend_frame import rows_of, trend_frame
 
 DAY_SECONDS = 86400.0
 # A plot shows what is ahead over half of what lies behind, at so many moments.
@@ -31,17 +29,17 @@ def trend_of(
     from nomade_pipeline.analysis.series import SeriesBatch
     from nomade_pipeline.analysis.trend import analyse
 
-    limits = np.array([np.nan if limit is None else limit])
     series = SeriesBatch.of([([time.timestamp() for time in times], values)])
-    trends = analyse(series, window_seconds, limits)
+    sources = Sources([Name("", "", "", "")], series, np.array([np.nan if limit is None else limit]))
+    trends = analyse(series, window_seconds, sources.limits)
     days = np.linspace(0, AHEAD_SHARE * window_seconds / DAY_SECONDS, AHEAD_POINTS)
     curves = zip(("values", "low", "high"), trends.curve(days), strict=True)
-    row = trend_row(trends, 0, limits[0], ok_word)
+    row = rows_of(trends, sources, ok_word).drop("cluster", "host", "subject", "metric").to_dicts()[0]
     return {
         **_told(row),
         "projection": {
             "times": [clock.to_text(row["sample_time"] + timedelta(days=float(day))) for day in days],
-            **{name: [known(value) for value in curve[0]] for name, curve in curves},
+            **{name: [None if np.isnan(value) else float(value) for value in curve[0]] for name, curve in curves},
         },
     }
 
@@ -53,16 +51,14 @@ def trends_now(config: Config, name: str, now: datetime) -> list[dict[str, Any]]
         config: whose data folder is read.
         name: one of `ingest.derived_sources.QUANTITIES`.
         now: the present UTC time.
+
+    Raises:
+        DatabaseError, LakeError: what is stored cannot be read.
     """
-    database = Database(config.paths)
     quantity = QUANTITIES[name]
-    try:
-        sources = quantity.within(Reader(database.rows, Lake(config.paths.lake)), config, now)
-    finally:
-        database.close()
     since = now - timedelta(seconds=quantity.window_seconds)
-    rows = [_told(row) for row in trend_rows(sources, quantity, since)]
-    return sorted(rows, key=lambda row: (row["cluster"], row["host"], row["subject"], row["metric"]))
+    frame = trend_frame(quantity.within(Reader(config.paths), config, now), quantity, since)
+    return [_told(row) for row in frame.sort("cluster", "host", "subject", "metric").iter_rows(named=True)]
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ what a person does on the command line comes before it or after it and is never 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Key = tuple[str, str, str]
+
+# Cluster and subject.
+Place = tuple[str, str]
+
+# A bin's time as the analysis takes it; reading the texts in Python takes many times as long.
+_SECONDS = "round((julianday(bin_time) - 2440587.5) * 86400, 3)"
 
 _BY_KEY = "rule = ? AND cluster = ? AND subject = ?"
 
@@ -36,29 +42,38 @@ class AlertStore:
         with self.rollups.engine.begin() as connection:
             yield AlertTransaction(connection)
 
-    def newest_bin(self, table: str, column: str) -> str | None:
-        """Return the time of the newest bin of a column, None when none is remembered."""
-        (row,) = self.rollups.rows(
-            "SELECT max(bin_time) AS newest FROM alert_window WHERE table_name = ? AND column_name = ?", (table, column)
+    def newest_bins(self, table: str, column: str, places: Iterable[Place]) -> dict[Place, float]:
+        """Return the seconds since 1970 UTC of the newest bin of each place, a cluster and a subject, that has any."""
+        query = (
+            f"SELECT {_SECONDS} FROM alert_window WHERE table_name = ? AND column_name = ? AND cluster = ? "
+            "AND subject = ? ORDER BY bin_time DESC LIMIT 1"
         )
-        newest: str | None = row["newest"]
-        return newest
+        found = self._by_place(query, ((place, (table, column, *place)) for place in places))
+        return {place: rows[0][0] for place, rows in found.items() if rows}
 
-    def window(self, table: str, column: str, since: datetime) -> list[tuple[str, str, float, float]]:
-        """Return (cluster, subject, seconds since 1970 UTC, value) of the remembered series of a column, in this order.
+    def window(
+        self, table: str, column: str, since: datetime, places: Iterable[Place]
+    ) -> dict[Place, list[tuple[float, float]]]:
+        """Return the remembered series of places: seconds since 1970 UTC and value, by time.
 
         Args:
             table: raw table.
             column: its column.
             since: first bin.
+            places: clusters and subjects.
         """
-        with self.rollups.engine.connect() as connection:
-            rows = connection.exec_driver_sql(
-                "SELECT cluster, subject, round((julianday(bin_time) - 2440587.5) * 86400, 3), value FROM alert_window "
-                "WHERE table_name = ? AND column_name = ? AND bin_time >= ? ORDER BY cluster, subject, bin_time",
-                (table, column, clock.to_text(since)),
-            )
-            return [(str(cluster), str(subject), moment, value) for cluster, subject, moment, value in rows]
+        query = (
+            f"SELECT {_SECONDS}, value FROM alert_window WHERE table_name = ? AND column_name = ? AND cluster = ? "
+            "AND subject = ? AND bin_time >= ? ORDER BY bin_time"
+        )
+        first = clock.to_text(since)
+        return self._by_place(query, ((place, (table, column, *place, first)) for place in places))
+
+    def _by_place(self, query: str, wanted: Iterable[tuple[Place, tuple[str, ...]]]) -> dict[Place, list[Any]]:
+        """Run a query for each place, past SQLAlchemy's rows: of thousands of places there are a hundred rows each."""
+        with closing(self.rollups.engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            return {place: cursor.execute(query, parameters).fetchall() for place, parameters in wanted}
 
     def add_silence(self, silence: Mapping[str, Any]) -> int:
         """Add a silence, given without its number, and return that."""

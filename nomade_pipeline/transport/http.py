@@ -105,9 +105,9 @@ def ask(
             _connect(connection, parts.scheme, way, lifeline)
             is_proxied = bool(way.proxy) and parts.scheme == "http"
             connection.request(method, url if is_proxied else _target(parts), body, told)
-            response = connection.getresponse()
-            named = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, named, response.read(LARGEST_ANSWER))
+            with connection.getresponse() as response:
+                named = {name.lower(): value for name, value in response.getheaders()}
+                return Answer(response.status, named, response.read(LARGEST_ANSWER))
         finally:
             connection.close()
 

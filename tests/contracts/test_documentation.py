@@ -127,7 +127,7 @@ def test_every_command_and_option_named_in_a_sentence_exists(page: Path) -> None
             assert names[0] in COMMANDS or names[0] in ALIASES, f"{page.name}: `{text}`"
             command = cli.get_command(click.Context(cli), names[0])
             assert command is not None
-            if isinstance(command, click.Group) and len(names) > 1:
+            if isinstance(command, click.Group) and names[1:2] and names[1] in command.commands:
                 command = command.commands[names[1]]
             known |= {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert options <= known | {"--help", "-h"}, f"{page.name}: `{text}`"

@@ -72,6 +72,9 @@ def test_the_agent_mails_once_that_the_pipeline_is_silent_and_that_it_is_back(ag
         section = f'email_to = ["a@b.c"]\nemail_from = "n@b.c"\nsmtp_host = "127.0.0.1"\nsmtp_port = {box.port}\n'
         first = agents(section)
         assert until(lambda: subjects(box) == [silent])
+        # A kill between telling and remembering costs a second message; here what was told is remembered.
+        memory = tmp_path / "spool" / ".agent-h.deadman.json"
+        assert until(lambda: memory.exists() and "email" in memory.read_text())
         first.kill()
         first.wait(10)
         second = agents(section)

@@ -92,6 +92,14 @@ def test_an_installation_without_data_evaluates_and_tells_nothing(root: Path) ->
     assert "told: nothing" in evaluate(root, "alerts_sensor").skip_message
 
 
+def test_a_pipeline_that_was_down_for_days_gives_no_all_clear_before_it_has_heard_of_anything(root: Path) -> None:
+    sample(root, 0, 91)
+    evaluate(root, "alerts_sensor")
+    days = 3 * 24 * 60
+    assert "1 firing" in evaluate(root, "alerts_sensor", days).skip_message
+    assert ("resolved", "disk-full") not in told(root)
+
+
 def test_what_could_not_be_delivered_is_delivered_by_the_other_sensor(root: Path) -> None:
     sample(root, 0, 91)
     log_of(root).mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import email
 import socket
@@ -104,8 +105,26 @@ def _authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data
 
 
 class _Controller(Controller):
+    """A controller that ends the connections too: the library's leaves open what a client has just left."""
+
+    sessions: list[SMTP]
+
     def factory(self) -> SMTP:
-        return SMTP(self.handler, **self.SMTP_kwargs)
+        session = SMTP(self.handler, **self.SMTP_kwargs)
+        self.sessions.append(session)
+        return session
+
+    def end(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(5)
+        self.stop()
+
+    async def _hang_up(self) -> None:
+        for session in self.sessions:
+            for transport in (session.transport, session._original_transport):
+                if transport is not None:
+                    transport.abort()
+        # What has been aborted is closed in the loop's next rounds.
+        await asyncio.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -126,11 +145,12 @@ def mail_server(certificate: Path | None = None, *, security: str = "none", logi
         options |= {"auth_require_tls": False}
     secure = context if security == "tls" else None
     controller = _Controller(box, hostname="127.0.0.1", port=box.port, ssl_context=secure, **options)
+    controller.sessions = []
     controller.start()
     try:
         yield box
     finally:
-        controller.stop()
+        controller.end()
 
 
 @dataclass

@@ -139,12 +139,15 @@ def test_the_memory_of_the_rules_is_kept_read_and_forgotten(store: Store) -> Non
         for minute in (0.0, 1.0, 2.0)
     ]
     settle(store.alerts, {}, [], plain(), at(3), Memory(bins))
-    assert store.alerts.window("disk", "used_bytes", at(1)) == [
-        (CLUSTER, "s", at(minute).timestamp(), minute) for minute in (1.0, 2.0)
-    ]
+    place, other = (CLUSTER, "s"), (CLUSTER, "other")
+    assert store.alerts.newest_bins("disk", "used_bytes", [place, other]) == {place: at(2).timestamp()}
+    assert store.alerts.window("disk", "used_bytes", at(1), [place, other]) == {
+        place: [(at(minute).timestamp(), minute) for minute in (1.0, 2.0)],
+        other: [],
+    }
     forget_it = {("disk", "used_bytes"): at(2)}
     settle(store.alerts, {}, [], plain(), at(4), Memory(forget=forget_it))
-    assert len(store.alerts.window("disk", "used_bytes", T0)) == 1
+    assert len(store.alerts.window("disk", "used_bytes", T0, [place])[place]) == 1
 
 
 # The outbox.

@@ -102,6 +102,16 @@ def test_a_subject_that_is_not_heard_of_any_more_has_vanished() -> None:
     assert site.alert.reason == "nothing was heard of its subject any more"
 
 
+def test_a_subject_has_not_vanished_because_nothing_was_evaluated() -> None:
+    site = Site(policy(vanished_seconds=HOUR, escalate_seconds=0, repeat_seconds=0))
+    site.see(0, "warning")
+    site.controls = Controls(resumed=True)
+    assert site.tick(1000, judged()) == []
+    site.controls = Controls()
+    assert site.tick(1059, judged()) == []
+    assert site.tick(1060, judged()) == ["resolved"]
+
+
 def test_alerts_of_a_rule_that_is_no_longer_configured_are_over() -> None:
     site = Site()
     site.see(0, "warning")

@@ -147,6 +147,23 @@ def test_a_sudden_rise_is_a_jump_once_a_second_sample_confirms_it() -> None:
     assert found.jump_time[0] == pytest.approx(NOW - 3600, abs=1)
 
 
+def test_growth_that_begins_on_an_idle_disk_is_no_jump_and_soon_accelerates() -> None:
+    values = 20 + 0.01 * np.random.default_rng(4).integers(0, 3, len(DAYS)) + 2 * np.maximum(DAYS * 24 + 10, 0) ** 2
+    found = week(of_values(values), 20 + 2 * 40**2)
+    assert np.isnan(found.jump[0])
+    assert found.word(0) == "accelerating"
+    assert found.limit_days[0] * 24 == pytest.approx(30, abs=2)
+
+
+def test_a_clean_up_of_three_readings_is_one_jump() -> None:
+    values = 500 + noise(1, 0.1)[0]
+    values[-20:] -= 90
+    values[-21], values[-22] = 440, 470
+    found = week(of_values(values))
+    assert found.jump[0] == pytest.approx(-90, abs=2)
+    assert found.points[0] == 20
+
+
 def test_coarse_readings_are_no_jumps() -> None:
     found = week(of_values(10 * np.round((800 + 10 * DAYS) / 10)), 1000)
     assert np.isnan(found.jump[0])

@@ -73,9 +73,11 @@ def test_a_corrupt_database_is_a_message(empty: Path, command: tuple[str, ...]) 
 @pytest.mark.parametrize(
     "command", [("init",), ("collect", "--once", "-i", "1", "-C", "disk"), ("migrate",), ("ingest",)]
 )
-def test_a_folder_in_which_nobody_may_write_is_a_message(command: tuple[str, ...]) -> None:
-    # Not even root may make a folder in /sys.
-    ended = nomade(*command, root=Path("/sys/nomade-test"))
+def test_a_folder_in_which_nobody_may_write_is_a_message(tmp_path: Path, command: tuple[str, ...]) -> None:
+    # Not even root may make a folder in /sys; a configuration of its own, or root's `init` would write /etc/nomade.
+    config = tmp_path / "nomade.toml"
+    config.write_text("[general]\n")
+    ended = nomade("--config", str(config), *command, root=Path("/sys/nomade-test"))
     assert ended.status in (1, 3)
     assert "/sys/nomade-test" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -13,6 +13,7 @@ from nomade_pipeline.collectors.base import Collected, CollectorError, Skipped
 from nomade_pipeline.collectors.job_metrics import JobHistory
 from nomade_pipeline.collectors.sacct_command import ENDED, fresh_delimiter
 from nomade_pipeline.collectors.slurm_collectors import JOBS
+from nomade_pipeline.collectors.slurm_commands import require_slurm
 from nomade_pipeline.config.collector_settings import JobMetricsSettings
 from nomade_pipeline.probes import TimedOut
 from nomade_pipeline.replay import Recorded, ReplayProbe
@@ -222,6 +223,22 @@ def test_a_name_can_hold_anything_since_the_delimiter_is_not_known_beforehand():
 def test_a_host_without_slurm_is_skipped():
     with pytest.raises(Skipped, match="no Slurm on this host"):
         collect(JobHistory(), ReplayProbe([], HEAD, NOW))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Slurmctld(primary) at Head01.cluster is DOWN\nSlurmctld(backup) at head02 is UP\n",
+        "Slurmctld(primary/backup) at head02/head01 are UP/DOWN\n",
+    ],
+)
+def test_a_controller_whose_slurmctld_is_down_still_asks(told):
+    files = {"/proc/7/comm": "slurmd\n", "/proc/sys/kernel/hostname": "head01\n"}
+    commands = [Recorded(("scontrol", "ping"), told), Recorded(("sacct", "--version"), "slurm 22.05.8\n")]
+    require_slurm(ReplayProbe(commands, files, NOW), "sacct")
+    other = ReplayProbe(commands, {**files, "/proc/sys/kernel/hostname": "n1\n"}, NOW)
+    with pytest.raises(Skipped, match="head node"):
+        require_slurm(other, "sacct")
 
 
 def test_a_compute_node_leaves_it_to_the_head_node():

@@ -92,6 +92,7 @@ STATEMENTS = (
     """CREATE INDEX alert_events_by_time ON alert_events (time)""",
     """CREATE INDEX alert_events_by_episode ON alert_events (episode)""",
     """CREATE INDEX alerts_by_episode ON alerts (episode)""",
+    """CREATE INDEX alert_window_by_time ON alert_window (table_name, column_name, bin_time)""",
     """CREATE INDEX alert_outbox_by_time ON alert_outbox (created_time)""",
     """CREATE INDEX alert_outbox_waiting ON alert_outbox (next_attempt_time)
     WHERE delivered_time IS NULL AND given_up_time IS NULL""",
