@@ -72,7 +72,8 @@ class Gatherer:
             return evidence
         found = self.windows.series(rule, evidence.samples)
         samples, series = found if found is not None else ((), None)
-        return replace(evidence, samples=samples, series=series)
+        # A subject whose series has nothing new is not among them, and not gone.
+        return replace(evidence, samples=samples, series=series, complete=False)
 
     @cached_property
     def _findings(self) -> dict[str, Found]:
