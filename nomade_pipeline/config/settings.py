@@ -24,7 +24,6 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 # Sections that the agent reads; it must start whatever a newer file holds elsewhere.
 AGENT_SECTIONS = ("general", "collectors", "monitor", "deadman")
 
-ALERTS = "accepted; its consumer comes with the alerts"
 PREDICTION = "accepted; its consumer comes with the prediction"
 NETWORK = "accepted; its consumer comes with the similarity network"
 DASHBOARD = "accepted; its consumer comes with the dashboard"
@@ -72,15 +71,18 @@ class GeneralSettings:
     )
 
 
+_THRESHOLDS_TEST = "tests/unit/alerts/test_shipped_rules.py::test_the_thresholds_are_those_of_the_configuration"
+
+
 @dataclass(frozen=True)
 class DerivativeSettings:
     """`[alerts.derivatives]`: thresholds on second derivatives."""
 
     disk_acceleration_warning: float = key(
-        1.0, "GB/day² above which the filling of a file system accelerates too much.", consumer=ALERTS, minimum=0
+        1.0, "GB/day² above which the filling of a file system accelerates too much.", minimum=0, test=_THRESHOLDS_TEST
     )
     queue_acceleration_warning: float = key(
-        5.0, "Jobs/hour² above which the growth of a queue accelerates too much.", consumer=ALERTS, minimum=0
+        5.0, "Jobs/hour² above which the growth of a queue accelerates too much.", minimum=0, test=_THRESHOLDS_TEST
     )
 
 
@@ -124,10 +126,10 @@ class AlertsSettings:
         test=f"{_TARGETS_TEST}::test_the_address_of_slack_may_stand_in_a_file",
     )
     disk_warning_percent: float = key(
-        85.0, "Fullness of a file system that warns.", consumer=ALERTS, minimum=0, maximum=100
+        85.0, "Fullness of a file system that warns.", minimum=0, maximum=100, test=_THRESHOLDS_TEST
     )
     disk_critical_percent: float = key(
-        95.0, "Fullness of a file system that is critical.", consumer=ALERTS, minimum=0, maximum=100
+        95.0, "Fullness of a file system that is critical.", minimum=0, maximum=100, test=_THRESHOLDS_TEST
     )
     queue_stuck_days: float = key(
         7.0,
@@ -135,7 +137,9 @@ class AlertsSettings:
         minimum=0,
         test="tests/unit/cli/test_slurm_screens.py::test_a_job_that_waiting_does_not_help_is_shown_as_stuck",
     )
-    gpu_temp_warning: float = key(83.0, "GPU temperature in °C that warns.", consumer=ALERTS, minimum=0, maximum=200)
+    gpu_temp_warning: float = key(
+        83.0, "GPU temperature in °C that warns.", minimum=0, maximum=200, test=_THRESHOLDS_TEST
+    )
     derivatives: DerivativeSettings = field(default_factory=DerivativeSettings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
@@ -20,7 +20,7 @@ from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.alerts.sources import JOB_OUTCOMES
 from nomade_pipeline.alerts.verdict import FINE, Verdict
 from nomade_pipeline.analysis.series import SeriesBatch
-from nomade_pipeline.config.settings import Config
+from nomade_pipeline.config.settings import Config, DerivativeSettings
 
 GB = 1e9
 RULES = {rule.name: rule for rule in shipped_rules(Config())}
@@ -229,8 +229,17 @@ def test_a_drained_node_is_told_with_reason_and_author() -> None:
 
 
 def test_the_thresholds_are_those_of_the_configuration() -> None:
-    from dataclasses import replace
-
-    alerts = replace(Config().alerts, disk_warning_percent=50.0, gpu_temp_warning=70.0)
+    derivatives = DerivativeSettings(disk_acceleration_warning=2.0, queue_acceleration_warning=7.0)
+    alerts = replace(
+        Config().alerts,
+        disk_warning_percent=50.0,
+        disk_critical_percent=60.0,
+        gpu_temp_warning=70.0,
+        derivatives=derivatives,
+    )
     rules = {rule.name: rule for rule in shipped_rules(replace(Config(), alerts=alerts))}
-    assert (rules["disk-full"].warning, rules["gpu-temperature"].warning) == (50.0, 70.0)
+    assert (rules["disk-full"].warning, rules["disk-full"].critical) == (50.0, 60.0)
+    assert (rules["inodes-full"].warning, rules["inodes-full"].critical) == (50.0, 60.0)
+    assert rules["gpu-temperature"].warning == 70.0
+    assert rules["disk-acceleration"].warning == 2.0 * GB
+    assert rules["queue-acceleration"].warning == 7.0
