@@ -9,20 +9,10 @@ from typing import Any
 from nomade_pipeline import clock
 from nomade_pipeline.alerts import words
 from nomade_pipeline.alerts.evidence import Evidence, Sample
-from nomade_pipeline.alerts.phrases import label, phrase_of, state_of
+from nomade_pipeline.alerts.phrases import column_of, label, phrase_of, state_of
 from nomade_pipeline.alerts.rule import ABSENCE, FINDING, LAST, STATE, Rule, text_of
-from nomade_pipeline.alerts.sources import VIEWS
 from nomade_pipeline.alerts.verdict import BETWEEN, FINE, Judgement, Verdict
 from nomade_pipeline.status.findings import in_words
-from nomade_pipeline.tables.catalog import RAW_TABLES
-from nomade_pipeline.tables.contract import Column
-
-_TABLES = {table.name: table for table in RAW_TABLES} | VIEWS
-
-
-def column_of(rule: Rule) -> Column:
-    """Return the contract of the column that a rule judges."""
-    return _TABLES[rule.table].column(rule.column)
 
 
 def judge(rule: Rule, evidence: Evidence) -> Judgement:

@@ -12,8 +12,8 @@ import numpy as np
 from nomade_pipeline import clock
 from nomade_pipeline.alerts import words
 from nomade_pipeline.alerts.evidence import Sample
-from nomade_pipeline.alerts.judge import column_of, judge_value, level_of, verdict_of
-from nomade_pipeline.alerts.phrases import label, phrase_of
+from nomade_pipeline.alerts.judge import judge_value, level_of, verdict_of
+from nomade_pipeline.alerts.phrases import column_of, label, phrase_of
 from nomade_pipeline.alerts.policy import DAY
 from nomade_pipeline.alerts.rule import ACCELERATION, FORECAST, GROWTH, JUMP, UNITS_OF_TIME, Rule
 from nomade_pipeline.alerts.verdict import BETWEEN, FINE, Verdict

@@ -167,7 +167,7 @@ class SilencePast:
 
     def __init__(self, lake: Lake, rule: Rule, config: Config, begin: datetime, end: datetime) -> None:
         self._rule, self._config = rule, config
-        columns = ("cluster", "host", "sample_time", "collector", "outcome", "category", "message")
+        columns = ("cluster", "host", "sample_time", "interval_seconds", "collector", "outcome", "category", "message")
         self._rows = Rows(days_of(lake, COLLECTION_LOG, begin - timedelta(hours=1), end, columns))
         self._records: dict[tuple[str, str, str], Record] = {}
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Mapping
 
+from nomade_pipeline.alerts import words
 from nomade_pipeline.alerts.evidence import Sample
-from nomade_pipeline.alerts.rule import Rule, text_of
-from nomade_pipeline.alerts.sources import JOB_OUTCOMES
+from nomade_pipeline.alerts.policy import DAY
+from nomade_pipeline.alerts.rule import ABSENCE, ACCELERATION, FORECAST, GROWTH, UNITS_OF_TIME, Rule, text_of
+from nomade_pipeline.alerts.sources import JOB_OUTCOMES, VIEWS
+from nomade_pipeline.tables.catalog import RAW_TABLES
+from nomade_pipeline.tables.contract import Column, Table
 from nomade_pipeline.tables.nodes import JOB_MONITOR, NODE_STATE
 from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE, SLURM_SCHEDULER, WHOLE_CLUSTER
 from nomade_pipeline.tables.system import DISK, GPU, NFS
+
+# Every table that a rule may look at, by name.
+TABLES: Mapping[str, Table] = {table.name: table for table in RAW_TABLES} | VIEWS
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,23 @@ def state_of(rule: Rule, sample: Sample) -> str:
     value = text_of(sample.row[rule.column])
     known = _STATES.get((rule.table, rule.column), {})
     return known.get(value, f" is {value}" if rule.column == "state" else f": {rule.column} is {value}")
+
+
+def threshold_of(rule: Rule, value: float | None) -> str | None:
+    """Return a threshold of a rule with its unit, None without one."""
+    if value is None:
+        return None
+    if rule.kind == FORECAST:
+        return words.in_days(value * UNITS_OF_TIME[rule.per] / DAY)
+    if rule.kind == ABSENCE:
+        return f"{value:g} of a host"
+    per = {GROWTH: f"/{rule.per}", ACCELERATION: f"/{rule.per}²"}.get(rule.kind, "")
+    return words.quantity(value, column_of(rule).unit) + per
+
+
+def column_of(rule: Rule) -> Column:
+    """Return the contract of the column that a rule judges."""
+    return TABLES[rule.table].column(rule.column)
 
 
 def label(rule: Rule, sample: Sample) -> str:

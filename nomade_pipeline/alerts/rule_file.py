@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from nomade_pipeline.alerts.fields import Fields, nearest
+from nomade_pipeline.alerts.phrases import TABLES
 from nomade_pipeline.alerts.policy import SEVERITIES, Policy
 from nomade_pipeline.alerts.rule import (
     ABSENCE,
@@ -31,10 +32,8 @@ from nomade_pipeline.config.entries import Entry, alerts_file, read_entries
 from nomade_pipeline.config.load import ConfigError
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.findings import KINDS as FINDINGS
-from nomade_pipeline.tables.catalog import RAW_TABLES
 from nomade_pipeline.tables.contract import Column, Table
 
-TABLES: dict[str, Table] = {table.name: table for table in RAW_TABLES} | VIEWS
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 

@@ -143,5 +143,5 @@ def _silence() -> Rule:
         "Nothing comes from a collector, or from a whole host.",
         ABSENCE,
         warning=1.0,
-        policy=_policy(for_seconds=5 * MINUTE, inhibited_by=(SCHEDULER, NODE_DOWN), vanished_seconds=2 * DAY),
+        policy=_policy(for_seconds=5 * MINUTE, inhibited_by=(NODE_DOWN,), vanished_seconds=2 * DAY),
     )

@@ -12,12 +12,16 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.collection import Record
 from nomade_pipeline.status.live import LEAST_INTERVAL, STALE_INTERVALS, Database, configured_interval, newest
 from nomade_pipeline.tables.contract import ROLLUP, Column, Table
+from nomade_pipeline.tables.nodes import NODE_STATE
 from nomade_pipeline.tables.operations import OUTCOMES
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES
+from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE
 
 _, SKIPPED, FAILED = OUTCOMES
 Row = Mapping[str, Any]
+# Collectors that ask the daemons of Slurm.
+SLURM_COLLECTORS = (SLURM_QUEUE.collector, NODE_STATE.collector, JOB_METRICS.collector)
 
 # The table of jobs is up to 15 minutes behind; of fewer jobs a share says little.
 OUTCOME_WINDOW = timedelta(hours=2)
@@ -127,7 +131,7 @@ def _is_alive(own: list[Record], now: datetime) -> bool:
 def _silence(config: Config, place: tuple[str, str], own: list[Record], collector: str, now: datetime) -> Sample:
     counted = [record for record in own if record.outcome != SKIPPED and record.last_time is not None]
     silent = {record.collector: _age(record, now) for record in counted if _is_overdue(config, record, now)}
-    failing = {record.collector: record.reason for record in counted if record.outcome == FAILED}
+    failing = {record.collector: record.reason for record in counted if _is_failing(record)}
     missing = sorted(name for name in {*silent, *failing} if collector in ("", name))
     cluster, host = place
     row = {
@@ -142,11 +146,17 @@ def _silence(config: Config, place: tuple[str, str], own: list[Record], collecto
     return Sample(cluster, host, host, now, row)
 
 
+def _is_failing(record: Record) -> bool:
+    """Whether its newest run failed for a reason that no rule on the scheduler or slurmdbd tells already."""
+    is_slurm_down = record.collector in SLURM_COLLECTORS and record.reason.startswith("service_down")
+    return record.outcome == FAILED and not is_slurm_down
+
+
 def _age(record: Record, now: datetime) -> float:
     assert record.last_time is not None
     return (now - record.last_time).total_seconds()
 
 
 def _is_overdue(config: Config, record: Record, now: datetime) -> bool:
-    interval = max(LEAST_INTERVAL, configured_interval(config, record.collector))
+    interval = max(LEAST_INTERVAL, configured_interval(config, record.collector), record.interval_seconds)
     return _age(record, now) > STALE_INTERVALS * interval

@@ -40,29 +40,17 @@ def rules_command(invocation: Invocation, as_json: bool) -> int:
 
 
 def _rule_row(rule: Rule) -> tuple[Any, ...]:
+    from nomade_pipeline.alerts.phrases import threshold_of
+
     what = ".".join(filter(None, (rule.table, rule.column)))
     return (
         rule.name,
         f"{rule.kind} {what}".strip(),
-        _threshold(rule, "warning"),
-        _threshold(rule, "critical"),
+        threshold_of(rule, rule.warning),
+        threshold_of(rule, rule.critical),
         age_text(rule.policy.for_seconds) if rule.policy.for_seconds else None,
         shorten(rule.summary, 60),
     )
-
-
-def _threshold(rule: Rule, severity: str) -> str | None:
-    from nomade_pipeline.alerts import words
-    from nomade_pipeline.alerts.judge import column_of
-    from nomade_pipeline.alerts.rule import ACCELERATION, FORECAST, GROWTH
-
-    value = rule.levels.get(severity)
-    if value is None or not rule.table:
-        return None
-    if rule.kind == FORECAST:
-        return words.in_days(value if rule.per == "day" else value / 24)
-    per = {GROWTH: f"/{rule.per}", ACCELERATION: f"/{rule.per}²"}.get(rule.kind, "")
-    return words.quantity(value, column_of(rule).unit) + per
 
 
 @click.command(

@@ -79,7 +79,10 @@ class DerivativeSettings:
     """`[alerts.derivatives]`: thresholds on second derivatives."""
 
     disk_acceleration_warning: float = key(
-        1.0, "GB/day² above which the filling of a file system accelerates too much.", minimum=0, test=_THRESHOLDS_TEST
+        1.0,
+        "GB/day² above which the filling of a file system accelerates too much.",
+        minimum=0,
+        test=_THRESHOLDS_TEST,
     )
     queue_acceleration_warning: float = key(
         5.0, "Jobs/hour² above which the growth of a queue accelerates too much.", minimum=0, test=_THRESHOLDS_TEST

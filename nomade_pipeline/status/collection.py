@@ -27,6 +27,7 @@ class Record:
         outcome: of the newest run; None as for `last_time`.
         reason: the last known reason why a run gave nothing; empty when all succeeded.
         newest_hour: beginning of the newest hour with an entry.
+        interval_seconds: time before the newest run, rests included that spare the service it asks.
     """
 
     cluster: str
@@ -40,6 +41,7 @@ class Record:
     outcome: str | None = None
     reason: str = ""
     newest_hour: datetime | None = None
+    interval_seconds: float = 0.0
 
     @property
     def runs(self) -> int:
@@ -69,9 +71,9 @@ def records(paths: DataPaths, database: Database, now: datetime) -> list[Record]
     found: dict[tuple[str, str, str], Record] = {}
     for entry in database.rows("SELECT * FROM ledger WHERE hour >= ? ORDER BY hour", (clock.to_text(start),)):
         _add_ledger(_record(found, entry["cluster"], entry["host"], entry["collector"]), entry)
-    for source in database.rows("SELECT cluster, host, collector, last_seen FROM sources"):
+    for source in database.rows("SELECT cluster, host, collector, last_seen, interval_seconds FROM sources"):
         record = _record(found, source["cluster"], source["host"], source["collector"])
-        record.last_time = clock.from_text(source["last_seen"])
+        record.last_time, record.interval_seconds = clock.from_text(source["last_seen"]), source["interval_seconds"]
     for batch in _not_ingested(paths, database, start):
         for row in batch.to_rows():
             ended = clock.from_text(row["sample_time"])
@@ -110,7 +112,7 @@ def add_run(record: Record, row: Mapping[str, Any], ended: datetime) -> None:
     record.failed += outcome == "failed"
     record.skipped += outcome == "skipped"
     if record.last_time is None or ended >= record.last_time:
-        record.last_time, record.outcome = ended, outcome
+        record.last_time, record.outcome, record.interval_seconds = ended, outcome, row["interval_seconds"]
         if outcome != "success":
             record.reason = f"{row['category']}: {row['message']}"
 

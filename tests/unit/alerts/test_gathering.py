@@ -22,7 +22,7 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.nodes import NODE_STATE
 from nomade_pipeline.tables.operations import COLLECTION_LOG
-from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE
+from nomade_pipeline.tables.slurm_queue import SLURM_JOB, SLURM_QUEUE, SLURM_SCHEDULER
 from nomade_pipeline.tables.system import DISK
 
 GB = 10**9
@@ -209,6 +209,28 @@ def test_a_host_from_which_nothing_comes_is_told_once_and_by_name(site: Site) ->
     assert alert.fired_time is not None
     assert alert.fired_time - T0 >= timedelta(minutes=8)
     assert [key for key in fired if key[0] == "collector-silent"] == [("collector-silent", "node1")]
+
+
+def test_a_collector_that_rests_to_spare_the_scheduler_is_not_silent(site: Site) -> None:
+    row = data_of(COLLECTION_LOG, collector="slurm", writer="agent", outcome="success", category=None, message=None)
+    for minute in (0, 10):
+        spool(site.store.spool, reading_of(COLLECTION_LOG, at(minute), row, interval=600.0), host="head")
+    ingest(site.store.spool.parent, end=at(10))
+    for minute in (20, 30):
+        assert ("collector-silent", "head") not in site.tick(at(minute))
+    site.tick(at(41))
+    assert ("collector-silent", "head") in site.tick(at(47))
+
+
+def test_that_slurm_does_not_answer_is_told_by_the_rules_on_its_daemons_only(site: Site) -> None:
+    down = {"outcome": "failed", "category": "service_down", "message": "no slurmctld answers"}
+    for minute in range(12):
+        rows = [data_of(COLLECTION_LOG, collector=name, writer="agent", **down) for name in ("slurm", "node_state")]
+        scheduler = data_of(SLURM_SCHEDULER, controller_up=False, dbd_up=True)
+        told = (reading_of(COLLECTION_LOG, at(minute), *rows), reading_of(SLURM_SCHEDULER, at(minute), scheduler))
+        spool(site.store.spool, *told, host="head")
+        fired = site.tick(at(minute + 0.2))
+    assert [rule for rule, _ in fired] == ["scheduler-unreachable"]
 
 
 def test_remembered_samples_do_not_grow_without_end(tmp_path: Path) -> None:

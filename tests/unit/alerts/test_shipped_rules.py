@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Callable
 
 import numpy as np
@@ -11,16 +11,17 @@ import pytest
 from support.needs import REPOSITORY
 from support.rows import T0, row_of
 
+from nomade_pipeline.alerts.document import PAGE, render_page
 from nomade_pipeline.alerts.evidence import Evidence, sample_of
 from nomade_pipeline.alerts.installation import OWN_POLICIES
 from nomade_pipeline.alerts.judge import judge, level_of
+from nomade_pipeline.alerts.phrases import TABLES
 from nomade_pipeline.alerts.rule import THRESHOLD, Rule
-from nomade_pipeline.alerts.rule_file import TABLES
 from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.alerts.sources import JOB_OUTCOMES
 from nomade_pipeline.alerts.verdict import FINE, Verdict
 from nomade_pipeline.analysis.series import SeriesBatch
-from nomade_pipeline.config.settings import Config, DerivativeSettings
+from nomade_pipeline.config.settings import Config
 
 GB = 1e9
 RULES = {rule.name: rule for rule in shipped_rules(Config())}
@@ -156,6 +157,10 @@ def test_every_rule_has_its_entry_in_the_on_call_page(name: str) -> None:
         assert part in entry, part
 
 
+def test_the_page_of_the_shipped_rules_is_up_to_date() -> None:
+    assert (REPOSITORY / PAGE).read_text("utf-8") == render_page(), "run: python -m nomade_pipeline.alerts.document"
+
+
 def test_what_a_rule_names_exists() -> None:
     for rule in RULES.values():
         assert rule.policy.rule == rule.name
@@ -229,17 +234,16 @@ def test_a_drained_node_is_told_with_reason_and_author() -> None:
 
 
 def test_the_thresholds_are_those_of_the_configuration() -> None:
-    derivatives = DerivativeSettings(disk_acceleration_warning=2.0, queue_acceleration_warning=7.0)
+    from dataclasses import replace
+
+    plain = Config().alerts
+    bends = replace(plain.derivatives, disk_acceleration_warning=2.0, queue_acceleration_warning=3.0)
     alerts = replace(
-        Config().alerts,
-        disk_warning_percent=50.0,
-        disk_critical_percent=60.0,
-        gpu_temp_warning=70.0,
-        derivatives=derivatives,
+        plain, disk_warning_percent=50.0, disk_critical_percent=60.0, gpu_temp_warning=70.0, derivatives=bends
     )
     rules = {rule.name: rule for rule in shipped_rules(replace(Config(), alerts=alerts))}
-    assert (rules["disk-full"].warning, rules["disk-full"].critical) == (50.0, 60.0)
-    assert (rules["inodes-full"].warning, rules["inodes-full"].critical) == (50.0, 60.0)
+    for name in ("disk-full", "inodes-full"):
+        assert (rules[name].warning, rules[name].critical) == (50.0, 60.0)
     assert rules["gpu-temperature"].warning == 70.0
     assert rules["disk-acceleration"].warning == 2.0 * GB
-    assert rules["queue-acceleration"].warning == 7.0
+    assert rules["queue-acceleration"].warning == 3.0
