@@ -54,7 +54,8 @@ def judge_value(rule: Rule, sample: Sample, value: float) -> Verdict:
     beyond = "" if threshold is None else f" ({level} {side} {words.quantity(threshold, unit)})"
     told = phrase_of(rule).value.format(words.quantity(value, unit))
     summary = f"{label(rule, sample)}{told}{over}{beyond}"
-    return verdict_of(rule, sample, level, value, summary, threshold=threshold, unit=unit)
+    ok_word = rule.ok_word if level == FINE else ""
+    return verdict_of(rule, sample, level, value, summary, ok_word=ok_word, threshold=threshold, unit=unit)
 
 
 def level_of(rule: Rule, value: float) -> str:

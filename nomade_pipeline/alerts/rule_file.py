@@ -22,7 +22,6 @@ from nomade_pipeline.alerts.rule import (
     MEASURED_KINDS,
     STATE,
     THRESHOLD,
-    TREND_KINDS,
     UNITS_OF_TIME,
     Rule,
 )
@@ -53,7 +52,7 @@ _KINDS_WITH = {
     "limit": (FORECAST, ACCELERATION),
     "severity": (FINDING,),
     "bad": (STATE,),
-    "ok_word": TREND_KINDS,
+    "ok_word": MEASURED_KINDS,
 }
 
 # Keys of lengths of time, and the attribute of the policy that each sets.

@@ -19,7 +19,7 @@ from nomade_pipeline.alerts.rule import (
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.tables.slurm_queue import WHOLE_CLUSTER
 
-GB = 1e9
+GB, WEEK = 1e9, 7 * DAY
 # What users can fill: blocks that are reserved for root are not theirs.
 DISK_LIMIT = "used_bytes + available_bytes"
 # The file cache of a cgroup grows to its limit with every job that reads much: no job is killed for it.
@@ -57,13 +57,17 @@ def _storage(config: Config) -> tuple[Rule, ...]:
               THRESHOLD, table="disk", column="inodes_used_percent", warning=warning, critical=critical, clear=clear),
         _rule("disk-forecast", "A file system will be full within days, with 90 % confidence.", FORECAST,
               table="disk", column="used_bytes", limit=DISK_LIMIT, warning=7.0, critical=1.0, per="day",
-              ok_word="clean-up in progress", ahead_of="disk-full"),
+              window_seconds=WEEK, ok_word="clean-up in progress", ahead_of="disk-full"),
+        _rule("disk-filling", "A file system will be full within hours: something writes fast.", FORECAST,
+              table="disk", column="available_bytes", below=True, limit=0.0, warning=4.0, critical=1.0, per="hour",
+              window_seconds=6 * HOUR, ok_word="clean-up in progress", ahead_of="disk-full",
+              policy=_policy(for_seconds=15 * MINUTE)),
         _rule("inodes-forecast", "A file system will have no inodes left within days.", FORECAST,
               table="disk", column="inodes_used", limit="inodes_total", warning=7.0, critical=1.0, per="day",
-              ok_word="clean-up in progress", ahead_of="inodes-full"),
+              window_seconds=WEEK, ok_word="clean-up in progress", ahead_of="inodes-full"),
         _rule("disk-acceleration", "A file system fills faster and faster.", ACCELERATION, table="disk",
               column="used_bytes", limit=DISK_LIMIT, warning=alerts.derivatives.disk_acceleration_warning * GB,
-              per="day", ok_word="clean-up in progress", ahead_of="disk-full"),
+              per="day", window_seconds=WEEK, ok_word="clean-up in progress", ahead_of="disk-full"),
         _rule("disk-jump", "The fullness of a file system has risen at once.", JUMP, table="disk",
               column="used_percent", warning=20.0, window_seconds=6 * HOUR),
         _rule("disk-not-answering", "A file system does not answer: what touches it hangs.", STATE,
@@ -90,10 +94,7 @@ def _load(config: Config) -> tuple[Rule, ...]:
         _rule("gpu-temperature", "A GPU is too hot and will slow down.", THRESHOLD, table="gpu",
               column="temperature_celsius", warning=config.alerts.gpu_temp_warning,
               critical=config.alerts.gpu_temp_warning + 10, clear=config.alerts.gpu_temp_warning - 3,
-              policy=_policy(for_seconds=2 * MINUTE)),
-        _rule("gpu-temperature-acceleration", "A GPU heats up faster and faster.", ACCELERATION, table="gpu",
-              column="temperature_celsius", warning=60.0, per="hour", window_seconds=30 * MINUTE,
-              ok_word="cooling down", ahead_of="gpu-temperature"),
+              ok_word="cooling down", policy=_policy(for_seconds=2 * MINUTE)),
     )  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def _queue(config: Config) -> tuple[Rule, ...]:
     return (
         _rule("queue-acceleration", "The queue grows faster and faster.", ACCELERATION, table="slurm_queue",
               column="pending_jobs", where={"partition": (WHOLE_CLUSTER,)},
-              warning=config.alerts.derivatives.queue_acceleration_warning, per="hour", window_seconds=6 * HOUR,
+              warning=config.alerts.derivatives.queue_acceleration_warning, per="hour", window_seconds=2 * DAY,
               ok_word="draining normally", policy=replace(calm, for_seconds=10 * MINUTE)),
         _rule("failure-rate", "Many of the jobs that ended within two hours failed.", THRESHOLD,
               table="job_outcomes", column="failed_percent", warning=30.0, critical=60.0, clear=20.0, policy=calm),

@@ -15,6 +15,7 @@ import numpy as np
 
 from nomade_pipeline import clock
 from nomade_pipeline.alerts.evidence import Place, Sample, sample_of, subject_columns
+from nomade_pipeline.alerts.policy import HOUR
 from nomade_pipeline.alerts.rule import LEAST, MEAN, MOST, Rule
 from nomade_pipeline.alerts.sources import VIEWS
 from nomade_pipeline.analysis.series import Flags, Floats, SeriesBatch
@@ -23,6 +24,7 @@ from nomade_pipeline.tables.catalog import raw_table_named
 if TYPE_CHECKING:
     from nomade_pipeline.store.alerts import AlertStore
     from nomade_pipeline.store.lake import Lake
+    from nomade_pipeline.store.rollups import Rollups
 
 # So many bins a window: enough for a parabola, few enough for thousands of series.
 BINS = 96
@@ -102,9 +104,15 @@ class Windows:
         begin = clock.from_epoch(known)
         if (self.now - begin).total_seconds() <= 3 * self.spans[quantity].bin or quantity[0] in VIEWS:
             return
-        for place, moment, value in history(self.lake, quantity, begin, self.now):
+        for place, moment, value in self._past(quantity, begin):
             if place in points:
                 self._add(quantity, points[place], place, moment, value)
+
+    def _past(self, quantity: Quantity, begin: datetime) -> list[tuple[Place, float, float]]:
+        """Return what came since a moment; of weeks from the rollups, where an hour is dense enough."""
+        if self.spans[quantity].bin >= HOUR and _is_rolled_up(quantity):
+            return hourly_history(self.store.rollups, quantity, begin, self.now)
+        return history(self.lake, quantity, begin, self.now)
 
     def _add(
         self, quantity: Quantity, series: list[tuple[float, float]], place: Place, moment: float, value: float
@@ -141,6 +149,37 @@ def _begins_bin(sample: Sample, column: str, newest: float | None, seconds: floa
         return False
     moment = sample.time.timestamp()
     return newest is None or bin_of(sample.place, moment, seconds) > bin_of(sample.place, newest, seconds)
+
+
+def _is_rolled_up(quantity: Quantity) -> bool:
+    """Whether the rollups have the quantity, under names from which its places can be told."""
+    table = raw_table_named(quantity[0])
+    return table.column(quantity[1]).rollup and len({*table.rollup_by} - {"host"}) <= 1
+
+
+def hourly_history(
+    rollups: Rollups, quantity: Quantity, begin: datetime, end: datetime
+) -> list[tuple[Place, float, float]]:
+    """Return (place, seconds since 1970 UTC, mean) of the whole hours of a quantity between two moments, by time.
+
+    Each stands in the middle of its hour, or of the part of it that was measured.
+    """
+    table = raw_table_named(quantity[0])
+    by_host = "host" in subject_columns(table)
+    rows = rollups.rows(
+        "SELECT cluster, host, subject, hour, seconds, mean FROM hourly WHERE table_name = ? AND metric = ? "
+        "AND hour >= ? AND hour < ? AND seconds > 0 ORDER BY hour",
+        (*quantity, clock.to_text(clock.hour_of(begin)), clock.to_text(clock.hour_of(end))),
+    )
+    hours = {text: clock.from_text(text).timestamp() for text in {row["hour"] for row in rows}}
+    return [
+        (
+            (row["cluster"], ":".join(filter(None, (row["host"] if by_host else "", row["subject"])))),
+            hours[row["hour"]] + min(row["seconds"], HOUR) / 2,
+            row["mean"],
+        )
+        for row in rows
+    ]
 
 
 def history(lake: Lake, quantity: Quantity, begin: datetime, end: datetime) -> list[tuple[Place, float, float]]:

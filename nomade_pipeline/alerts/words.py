@@ -17,7 +17,7 @@ def quantity(value: float, unit: str) -> str:
         return f"{value:.0f} °C"
     if unit == "seconds":
         return f"{value * 1000:.0f} ms" if abs(value) < 1 else duration(value)
-    text = f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
+    text = f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.3g}"
     return text if unit in ("", "flag", "count", "ratio") else f"{text} {unit}"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from support.installation import nomade
@@ -75,6 +76,41 @@ def test_the_threshold_speaks_once_when_it_is_passed(root: Path) -> None:
     passed = at(2 * 1440 + (850 - 300) / 1400 * 1440)
     assert passed <= found.fired_time <= passed + timedelta(minutes=10) + STEP
     assert (found.severity, found.resolved_time) == ("warning", None)
+
+
+LOOK_BACK = ("disk-forecast", "disk-filling", "disk-acceleration", "disk-jump")
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine days of a file system with a daily wave, of one that jobs fill and empty, and of one with a fast writer."""
+    jobs = [(0.7 + 0.5 * number, 0.2 + 0.1 * (number % 5), 10 + 7 * (number % 4)) for number in range(16)]
+    shapes: dict[str, Callable[[float], float]] = {
+        "/wave": lambda day: 500 + 50 * math.sin(2 * math.pi * day),
+        "/jobs": lambda day: 500 + sum(size for begin, days, size in jobs if begin <= day < begin + days),
+        "/fast": lambda day: min(990.0, 400 + max(0.0, day - 8.5) * 24 * 190),
+    }
+    rows = []
+    for minute in range(0, 9 * 1440, 5):
+        for path, shape in shapes.items():
+            used = shape(minute / 1440) + 0.2 * math.sin(minute**2)
+            space = {"used_bytes": int(used * GB), "available_bytes": int((1000 - used) * GB)}
+            place = {"path": path, "mount": path, "filesystem_id": f"node1:{path}", "used_percent": used / 10}
+            rows.append(row_of(DISK, **times(minute), **place, **space) | {"interval_seconds": 300.0})
+    return site_with(tmp_path_factory.mktemp("waves"), DISK, rows)
+
+
+@pytest.mark.parametrize("name", LOOK_BACK)
+def test_waves_and_jobs_that_come_and_go_raise_no_alert(waves: Path, name: str) -> None:
+    told = backtest(Store.at(waves).lake, Config(), [*RULES.values()], RULES[name], at(2 * 1440), at(9 * 1440))
+    assert {episode.subject for episode in told} <= {"node1:/fast"}
+
+
+def test_a_fast_writer_is_told_an_hour_before_the_threshold(waves: Path) -> None:
+    rules = [*RULES.values()]
+    (told,) = backtest(Store.at(waves).lake, Config(), rules, RULES["disk-filling"], at(8 * 1440), at(9 * 1440))
+    assert told.lead_seconds is not None
+    assert told.lead_seconds > 3600
 
 
 def test_a_state_is_told_once_and_ends_when_it_is_mended(tmp_path: Path) -> None:

@@ -175,6 +175,18 @@ def test_the_first_look_takes_the_past_from_the_lake(tmp_path: Path) -> None:
     assert ("disk-forecast", "node1:/a") in site.tick(at(29.2))
 
 
+def test_the_first_look_over_a_week_takes_the_past_from_the_rollups(site: Site) -> None:
+    hours = 60
+    for hour in range(hours):
+        used = (500 + 3 * hour) * GB
+        row = disk("/a", used=used / 10 / GB, used_bytes=used, available_bytes=1000 * GB - used)
+        spool(site.store.spool, reading_of(DISK, at(60 * hour), row))
+    for end in (1440, 60 * hours):
+        ingest(site.store.spool.parent, end=at(end), minutes=1440)
+    alert = site.tick(at(60 * (hours - 1) + 0.2))["disk-forecast", "node1:/a"]
+    assert alert.value == pytest.approx((500 - 3 * 59) / 3 / 24, rel=0.05)
+
+
 def test_a_flat_disk_never_alarms(site: Site) -> None:
     for minute in range(0, 40, 2):
         spool(site.store.spool, reading_of(DISK, at(minute), disk("/a", used=50.0 + 0.01 * (minute % 4))))
