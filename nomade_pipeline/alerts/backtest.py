@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from statistics import median
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Sequence
 
 from nomade_pipeline.alerts.engine import Controls, State, decide
@@ -58,10 +59,34 @@ class Episode:
     lead_seconds: float | None = None
 
 
-def backtest(
-    lake: Lake, config: Config, rules: Sequence[Rule], rule: Rule, begin: datetime, end: datetime
-) -> list[Episode]:
-    """Return what a rule would have sent, the oldest first.
+@dataclass(frozen=True)
+class Tested:
+    """What a rule would have sent.
+
+    Attributes:
+        rule: the rule.
+        looks: moments at which something was known of what it looks at; 0: the lake holds nothing of it.
+        episodes: the oldest first.
+    """
+
+    rule: Rule
+    looks: int
+    episodes: tuple[Episode, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Return how often it would have spoken (None: nothing is known), and how long before the threshold."""
+        leads = sorted(each.lead_seconds for each in self.episodes if each.lead_seconds is not None)
+        return {
+            "looks": self.looks,
+            "episodes": len(self.episodes) if self.looks else None,
+            "subjects": len({(each.cluster, each.subject) for each in self.episodes}) if self.looks else None,
+            "with_lead": len(leads),
+            "lead_median_seconds": median(leads) if leads else None,
+        }
+
+
+def backtest(lake: Lake, config: Config, rules: Sequence[Rule], rule: Rule, begin: datetime, end: datetime) -> Tested:
+    """Return what a rule would have sent.
 
     Args:
         lake: the measurements.
@@ -71,12 +96,12 @@ def backtest(
         begin: first moment; the series of its windows reach back before it.
         end: last moment.
     """
-    episodes = _episodes(rule, _judgements(lake, config, rule, begin, end))
+    tested = _tested(rule, _judgements(lake, config, rule, begin, end))
     ahead = next((each for each in rules if each.name == rule.ahead_of), None)
-    if ahead is None or not episodes:
-        return episodes
+    if ahead is None or not tested.episodes:
+        return tested
     passed = _passings(ahead, _judgements(lake, config, ahead, begin, end))
-    return [_with_lead(episode, passed) for episode in episodes]
+    return replace(tested, episodes=tuple(_with_lead(episode, passed) for episode in tested.episodes))
 
 
 def _past_of(lake: Lake, config: Config, rule: Rule, begin: datetime, end: datetime) -> Past:
@@ -148,17 +173,18 @@ def _judged(rule: Rule, block: Sequence[tuple[datetime, Sample, list[Point]]]) -
         yield moment, Judgement(rule.name, tuple(found))
 
 
-def _episodes(rule: Rule, judgements: Judgements) -> list[Episode]:
+def _tested(rule: Rule, judgements: Judgements) -> Tested:
     """Run the engine over the moments; every ``firing`` notice is an episode, ``resolved`` ends it."""
-    state = State()
+    state, looks = State(), 0
     policies = {rule.name: replace(rule.policy, inhibited_by=())}
     found: dict[int, Episode] = {}
     for moment, judgement in judgements:
         decision = decide(policies, state, [judgement], Controls(), moment)
         state = decision.state
+        looks += bool(judgement.verdicts or judgement.clusters)
         for notice in decision.notices:
             _note(found, notice)
-    return sorted(found.values(), key=lambda episode: episode.fired_time)
+    return Tested(rule, looks, tuple(sorted(found.values(), key=lambda episode: episode.fired_time)))
 
 
 def _note(found: dict[int, Episode], notice: Notice) -> None:
@@ -195,14 +221,3 @@ def _with_lead(episode: Episode, passed: dict[Place, list[datetime]]) -> Episode
     ]
     lead = (later[0] - episode.fired_time).total_seconds() if later else None
     return replace(episode, lead_seconds=lead)
-
-
-def summary(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Return how often a rule would have spoken, and how long before the threshold in the median."""
-    leads = sorted(each.lead_seconds for each in episodes if each.lead_seconds is not None)
-    return {
-        "episodes": len(episodes),
-        "subjects": len({(each.cluster, each.subject) for each in episodes}),
-        "with_lead": len(leads),
-        "lead_median_seconds": leads[len(leads) // 2] if leads else None,
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Sequence
 
 import click
 
@@ -16,7 +16,7 @@ from nomade_pipeline.cli.since import since_option
 from nomade_pipeline.errors import NoData
 
 if TYPE_CHECKING:
-    from nomade_pipeline.alerts.backtest import Episode
+    from nomade_pipeline.alerts.backtest import Tested
     from nomade_pipeline.alerts.rule import Rule
 
 MOST_EPISODES = 20
@@ -79,51 +79,42 @@ def backtest_command(invocation: Invocation, pattern: str, file: Path | None, si
     from nomade_pipeline.alerts.backtest import backtest
     from nomade_pipeline.alerts.rule_file import load_rules, rules_of
     from nomade_pipeline.config.entries import read_entries
+    from nomade_pipeline.tables.catalog import RAW_TABLES
 
     config, lake = invocation.config, invocation.store.lake
     rules = load_rules(config) if file is None else rules_of(config, read_entries(file), file)
     chosen = [rule for rule in rules if fnmatchcase(rule.name, pattern)]
     if not chosen:
         raise NoData(f"no rule is called {printable(pattern)}", "`nomade alerts rules` lists them")
+    if not any(map(lake.clusters, RAW_TABLES)):
+        raise NoData(f"the lake below {invocation.paths.root} holds nothing", "`nomade ingest` fills it")
     now = clock.now()
-    found = {rule.name: backtest(lake, config, rules, rule, since, now) for rule in chosen}
+    found = [backtest(lake, config, rules, rule, since, now) for rule in chosen]
     if as_json:
-        echo_json(_as_json(found))
+        echo_json([_as_json(tested) for tested in found])
     else:
-        _show(chosen, found)
+        _show(found)
     return FINE
 
 
-def _as_json(found: Mapping[str, Sequence[Episode]]) -> list[dict[str, Any]]:
-    from nomade_pipeline.alerts.backtest import summary
-
-    def told(moment: datetime | None) -> str | None:
-        return None if moment is None else clock.to_text(moment)
-
-    return [
-        {
-            "rule": name,
-            **summary(episodes),
-            "alerts": [
-                {**asdict(each), "fired_time": told(each.fired_time), "resolved_time": told(each.resolved_time)}
-                for each in episodes
-            ],
-        }
-        for name, episodes in found.items()
+def _as_json(tested: Tested) -> dict[str, Any]:
+    alerts = [
+        {**asdict(each), "fired_time": _told(each.fired_time), "resolved_time": _told(each.resolved_time)}
+        for each in tested.episodes
     ]
+    return {"rule": tested.rule.name, **tested.summary(), "alerts": alerts}
 
 
-def _show(rules: Sequence[Rule], found: Mapping[str, Sequence[Episode]]) -> None:
-    from nomade_pipeline.alerts.backtest import summary
+def _told(moment: datetime | None) -> str | None:
+    return None if moment is None else clock.to_text(moment)
 
-    rows = []
-    for rule in rules:
-        told = summary(found[rule.name])
-        lead = told["lead_median_seconds"]
-        ahead = f"{age_text(lead)} before {rule.ahead_of} ({told['with_lead']}×)" if lead is not None else None
-        rows.append((rule.name, told["episodes"], told["subjects"], ahead))
-    click.echo(table(("rule", "alerts", "subjects", "median lead"), rows, right=("alerts", "subjects")))
-    episodes = sorted((each for all_of in found.values() for each in all_of), key=lambda each: each.fired_time)
+
+def _show(found: Sequence[Tested]) -> None:
+    headers = ("rule", "alerts", "subjects", "median lead")
+    click.echo(table(headers, [_tested_row(tested) for tested in found], right=("alerts", "subjects")))
+    if not all(tested.looks for tested in found):
+        click.echo(faint("without a number: the lake holds nothing of what the rule looks at"))
+    episodes = sorted((each for tested in found for each in tested.episodes), key=lambda each: each.fired_time)
     if episodes:
         click.echo()
     for episode in episodes[-MOST_EPISODES:]:
@@ -131,3 +122,10 @@ def _show(rules: Sequence[Rule], found: Mapping[str, Sequence[Episode]]) -> None
         click.echo(f"{moment}  {episode.severity}  {episode.rule}: {printable(episode.summary)}")
     if len(episodes) > MOST_EPISODES:
         click.echo(faint(f"the newest {MOST_EPISODES} of {len(episodes)}; --json has all"))
+
+
+def _tested_row(tested: Tested) -> tuple[Any, ...]:
+    told, rule = tested.summary(), tested.rule
+    lead = told["lead_median_seconds"]
+    ahead = f"{age_text(lead)} before {rule.ahead_of} ({told['with_lead']}×)" if lead is not None else None
+    return rule.name, told["episodes"], told["subjects"], ahead

@@ -43,8 +43,10 @@ def site_with(root: Path, table: Table, rows: list[dict[str, Any]]) -> Path:
     return root
 
 
-def sent(root: Path, name: str, minutes: float = DAYS * 1440) -> list[Episode]:
-    return backtest(Store.at(root).lake, Config(), [*RULES.values()], RULES[name], T0, at(minutes))
+def sent(root: Path, name: str, minutes: float = DAYS * 1440) -> tuple[Episode, ...]:
+    tested = backtest(Store.at(root).lake, Config(), [*RULES.values()], RULES[name], T0, at(minutes))
+    assert tested.looks
+    return tested.episodes
 
 
 @pytest.fixture(scope="module")
@@ -103,12 +105,13 @@ def waves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", LOOK_BACK)
 def test_waves_and_jobs_that_come_and_go_raise_no_alert(waves: Path, name: str) -> None:
     told = backtest(Store.at(waves).lake, Config(), [*RULES.values()], RULES[name], at(2 * 1440), at(9 * 1440))
-    assert {episode.subject for episode in told} <= {"node1:/fast"}
+    assert {episode.subject for episode in told.episodes} <= {"node1:/fast"}
 
 
 def test_a_fast_writer_is_told_an_hour_before_the_threshold(waves: Path) -> None:
     rules = [*RULES.values()]
-    (told,) = backtest(Store.at(waves).lake, Config(), rules, RULES["disk-filling"], at(8 * 1440), at(9 * 1440))
+    tested = backtest(Store.at(waves).lake, Config(), rules, RULES["disk-filling"], at(8 * 1440), at(9 * 1440))
+    (told,) = tested.episodes
     assert told.lead_seconds is not None
     assert told.lead_seconds > 3600
 
@@ -172,7 +175,7 @@ def test_a_job_that_was_stuck_is_found_in_the_changes_of_the_queue(queue: Path) 
 def test_a_rule_on_the_queue_sees_the_jobs_that_were_in_it(queue: Path) -> None:
     policy = Policy("held")
     rule = Rule("held", "A job is held.", "state", policy, "slurm_job", "reason", bad={"JobHeldAdmin": "info"})
-    (found,) = backtest(Store.at(queue).lake, Config(), [rule], rule, T0, at(360))
+    (found,) = backtest(Store.at(queue).lake, Config(), [rule], rule, T0, at(360)).episodes
     assert (found.subject, found.fired_time, found.resolved_time) == ("7", at(0), at(180))
 
 
@@ -194,7 +197,8 @@ def test_other_findings_are_found_in_what_was_told_of_them(queue: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_every_shipped_rule_can_be_tested_on_a_lake_that_holds_nothing_of_it(tmp_path: Path, name: str) -> None:
-    assert sent(tmp_path, name, minutes=60) == []
+    tested = backtest(Store.at(tmp_path).lake, Config(), [*RULES.values()], RULES[name], T0, at(60))
+    assert (tested.looks, tested.summary()["episodes"]) == (0, None)
 
 
 def test_rules_are_tried_before_they_are_in_force(root: Path, tmp_path: Path) -> None:
@@ -215,6 +219,10 @@ def test_the_command_shows_how_often_and_how_early(root: Path) -> None:
         shown = nomade("alerts", "backtest", "--since", "1d", "--rule", "disk-f*", root=root).stdout
         forecast = ("--rule", "disk-forecast", "--json")
         (row,) = nomade("alerts", "backtest", "--since", "1d", *forecast, root=root).json
+        everything = nomade("alerts", "backtest", "--since", "1h", root=root)
+        nothing = nomade("alerts", "backtest", root=root / "elsewhere")
+    assert "the lake holds nothing of what the rule looks at" in everything.stdout
+    assert nothing.status == 3
     assert "before disk-full" in shown
     assert "file system /filling on node1" in shown
     assert row["episodes"] == len(row["alerts"]) >= 1
