@@ -1,6 +1,7 @@
 """What rules would have sent in the past: the same judgement and engine, fed from the lake.
 
-The lake is looked at every `past.STEP`, for findings every `SLOW_STEP`, with what had been measured by then.
+The lake is looked at every `past.STEP`, at series every `SERIES_STEP`, for findings every `SLOW_STEP`, with what had
+been measured by then.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 if TYPE_CHECKING:
     from nomade_pipeline.store.lake import Lake
 
+# The analysis of a series is what a back-test costs.
+SERIES_STEP = timedelta(minutes=15)
 # Findings change slowly, and a look at them takes all jobs of the queue or of a day.
 SLOW_STEP = timedelta(hours=1)
 # Samples of a series that are looked at, and series that are analysed at once.
@@ -119,11 +122,10 @@ def _past_of(lake: Lake, config: Config, rule: Rule, begin: datetime, end: datet
 def _judgements(lake: Lake, config: Config, rule: Rule, begin: datetime, end: datetime) -> Judgements:
     """Yield each moment with what the rule would have said then."""
     past = _past_of(lake, config, rule, begin, end)
-    moments = _moments(begin, end, SLOW_STEP if rule.kind == FINDING else STEP)
     if rule.needs_series:
-        yield from _by_series(rule, past, moments)
+        yield from _by_series(rule, past, _moments(begin, end, SERIES_STEP))
         return
-    for moment in moments:
+    for moment in _moments(begin, end, SLOW_STEP if rule.kind == FINDING else STEP):
         past.advance(moment)
         yield moment, judge(rule, past.evidence(moment))
 

@@ -157,7 +157,7 @@ def _now(look: _Look, index: int, sample: Sample) -> str:
     newest = sample.row.get(rule.column)
     value = float(look.trends.value[index] if newest is None else newest)
     about, told = label(rule, sample), words.quantity(value, column_of(rule).unit)
-    if not limit:
+    if not limit or column_of(rule).unit == "percent":
         return about + phrase.value.format(told)
     share, whole = f"{100 * value / limit:.1f} %", words.quantity(limit, column_of(rule).unit)
     if phrase.share:

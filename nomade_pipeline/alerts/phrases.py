@@ -38,9 +38,8 @@ class Phrase:
 
 
 _PHRASES: Mapping[tuple[str, str], Phrase] = {
-    (DISK.name, "used_percent"): Phrase(" is {} full", "fullness"),
+    (DISK.name, "used_percent"): Phrase(" is {} full", "fullness", "", "full"),
     (DISK.name, "used_bytes"): Phrase(" holds {}", "used space", " is {} full", "full"),
-    (DISK.name, "available_bytes"): Phrase(" has {} left", "what is left", "", "full"),
     (DISK.name, "inodes_used_percent"): Phrase(" has {} of its inodes in use", "use of inodes"),
     (DISK.name, "inodes_used"): Phrase(
         " has {} inodes in use", "number of inodes", " has {} of its inodes in use", "out of inodes"

@@ -72,7 +72,7 @@ def _rule_row(rule: Rule) -> tuple[Any, ...]:
 def backtest_command(invocation: Invocation, pattern: str, file: Path | None, since: datetime, as_json: bool) -> int:
     """Show what the rules would have sent: how often, when, and how long before the threshold.
 
-    The data of the lake are looked at every five minutes, for what is wrong with jobs every hour.
+    The data of the lake are looked at every five minutes, series every fifteen, and what is wrong with jobs every hour.
     """
     from fnmatch import fnmatchcase
 

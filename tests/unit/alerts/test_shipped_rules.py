@@ -97,7 +97,7 @@ CASES: dict[str, tuple[Case, Case | None]] = {
     "disk-full": (Case({**DISK, "used_percent": 91.0}), Case({**DISK, "used_percent": 40.0})),
     "inodes-full": (Case({**DISK, "inodes_used_percent": 99.0}), Case({**DISK, "inodes_used_percent": 10.0})),
     "disk-forecast": (Case(DISK, rising(900 * GB, 4 * GB)), Case(DISK, flat(500 * GB, 0.1 * GB))),
-    "disk-filling": (Case(DISK, rising(300 * GB, -150 * GB)), Case(DISK, rising(300 * GB, -10 * GB))),
+    "disk-filling": (Case(DISK, rising(80.0, 7.0)), Case(DISK, rising(80.0, 1.0))),
     "inodes-forecast": (Case(INODES, rising(9e5, 4e3)), Case(INODES, flat(5e5, 100))),
     "disk-acceleration": (Case(DISK, bending(300 * GB, 0.01 * GB)), Case(DISK, rising(600 * GB, 1 * GB))),
     "disk-jump": (Case(DISK, stepping(30.0, 60.0)), Case(DISK, rising(30.0, 2.0))),
