@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nomade_pipeline.alerts import words
-from nomade_pipeline.alerts.phrases import threshold_of
-from nomade_pipeline.alerts.rule import FINDING, STATE, Rule
+from nomade_pipeline.alerts.phrases import threshold_of, when_told
+from nomade_pipeline.alerts.policy import SEVERITIES
+from nomade_pipeline.alerts.rule import Rule
 from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.config.settings import Config
 
@@ -23,8 +24,8 @@ _HEAD = """\
 All are on, with the thresholds of an empty `nomade.toml`; `nomade alerts rules` shows those in force. What each means
 and what to do is in [On call](on-call.md), how to change them in [Alert rules](alert-rules.md).
 
-| rule | means | looks at | warning | critical | clear | window | for | again after | held back by |
-|---|---|---|---|---|---|---|---|---|---|
+| rule | means | looks at | info | warning | critical | clear | window | for | again after | held back by |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -39,8 +40,7 @@ def _row(rule: Rule) -> str:
         f"[`{rule.name}`](on-call.md#{rule.name})",
         rule.summary,
         f"{rule.kind} " + ".".join(f"`{part}`" for part in (rule.table, rule.column) if part),
-        _level(rule, "warning"),
-        _level(rule, "critical"),
+        *(when_told(rule, severity) for severity in SEVERITIES),
         threshold_of(rule, rule.clear) or "",
         words.duration(rule.window_seconds) if rule.needs_series else "",
         words.duration(policy.for_seconds) if policy.for_seconds else "",
@@ -48,15 +48,6 @@ def _row(rule: Rule) -> str:
         ", ".join(f"`{name}`" for name in policy.inhibited_by),
     )
     return "| " + " | ".join(cell.strip() for cell in cells) + " |\n"
-
-
-def _level(rule: Rule, severity: str) -> str:
-    """Return from when on a rule speaks at a severity."""
-    if rule.kind == FINDING:
-        return f"always as {rule.severity}" if severity == "warning" else ""
-    if rule.kind == STATE:
-        return ", ".join(f"`{value}`" for value, each in rule.bad.items() if each == severity)
-    return threshold_of(rule, rule.levels.get(severity)) or ""
 
 
 def main() -> None:

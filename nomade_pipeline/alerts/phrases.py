@@ -8,7 +8,17 @@ from typing import Mapping
 from nomade_pipeline.alerts import words
 from nomade_pipeline.alerts.evidence import Sample
 from nomade_pipeline.alerts.policy import DAY
-from nomade_pipeline.alerts.rule import ABSENCE, ACCELERATION, FORECAST, GROWTH, UNITS_OF_TIME, Rule, text_of
+from nomade_pipeline.alerts.rule import (
+    ABSENCE,
+    ACCELERATION,
+    FINDING,
+    FORECAST,
+    GROWTH,
+    STATE,
+    UNITS_OF_TIME,
+    Rule,
+    text_of,
+)
 from nomade_pipeline.alerts.sources import JOB_OUTCOMES, VIEWS
 from nomade_pipeline.tables.catalog import RAW_TABLES
 from nomade_pipeline.tables.contract import Column, Table
@@ -102,6 +112,15 @@ def threshold_of(rule: Rule, value: float | None) -> str | None:
         return f"{value:g} of a host"
     per = {GROWTH: f"/{rule.per}", ACCELERATION: f"/{rule.per}²"}.get(rule.kind, "")
     return words.quantity(value, column_of(rule).unit) + per
+
+
+def when_told(rule: Rule, severity: str) -> str:
+    """Return from when on a rule speaks at a severity: a threshold or values; empty when it never does."""
+    if rule.kind == FINDING:
+        return "always" if severity == rule.severity else ""
+    if rule.kind == STATE:
+        return ", ".join(value for value, each in rule.bad.items() if each == severity)
+    return threshold_of(rule, rule.levels.get(severity)) or ""
 
 
 def column_of(rule: Rule) -> Column:

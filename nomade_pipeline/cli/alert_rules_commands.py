@@ -40,14 +40,14 @@ def rules_command(invocation: Invocation, as_json: bool) -> int:
 
 
 def _rule_row(rule: Rule) -> tuple[Any, ...]:
-    from nomade_pipeline.alerts.phrases import threshold_of
+    from nomade_pipeline.alerts.phrases import when_told
 
     what = ".".join(filter(None, (rule.table, rule.column)))
     return (
         rule.name,
         f"{rule.kind} {what}".strip(),
-        threshold_of(rule, rule.warning),
-        threshold_of(rule, rule.critical),
+        when_told(rule, "warning") or None,
+        when_told(rule, "critical") or None,
         age_text(rule.policy.for_seconds) if rule.policy.for_seconds else None,
         shorten(rule.summary, 60),
     )
