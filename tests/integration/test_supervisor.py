@@ -94,7 +94,7 @@ def test_the_end_takes_the_children_of_a_part_along(running, tmp_path: Path) -> 
     assert alive(grandchild)
     made.stopping.set()
     assert until(lambda: "all parts have ended" in log(tmp_path))
-    assert until(lambda: not alive(grandchild), 2)
+    assert until(lambda: not alive(grandchild))
 
 
 def test_a_part_that_ignores_sigterm_is_killed(running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
