@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.jobs import jobs_on
-from support.lab import Lab
+from support.lab import running_lab
 from support.site import Site
 
 from nomade_pipeline import clock
@@ -67,16 +67,17 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def watch(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    made = Site(lab, tmp_path_factory.mktemp("alerts"))
-    argv = made.argv("collect", "-i", "2", "-C", "slurm,node_state")
-    agent = subprocess.Popen(argv, env=made.environment, cwd=made.folder, stderr=subprocess.DEVNULL)
-    try:
-        yield Watch(made)
-    finally:
-        agent.send_signal(signal.SIGTERM)
-        agent.wait(30)
-        lab.up()
+def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
+    # A lab of its own: what is done to it here would disturb what others measure.
+    with running_lab() as lab:
+        made = Site(lab, tmp_path_factory.mktemp("alerts"))
+        argv = made.argv("collect", "-i", "2", "-C", "slurm,node_state")
+        agent = subprocess.Popen(argv, env=made.environment, cwd=made.folder, stderr=subprocess.DEVNULL)
+        try:
+            yield Watch(made)
+        finally:
+            agent.send_signal(signal.SIGTERM)
+            agent.wait(30)
 
 
 def test_a_node_that_is_set_down_is_told_with_the_reason_and_ends_when_it_is_back(watch: Watch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,9 +75,9 @@ def new_lab_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="nomade-lab-"))
 
 
-@pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
-    """Return the lab of this session."""
+@contextmanager
+def running_lab() -> Iterator[Lab]:
+    """Bring a lab up, and take it down at the end."""
     require("slurm")
     made = Lab(new_lab_folder())
     try:
@@ -86,3 +87,10 @@ def lab() -> Iterator[Lab]:
         done = nomade_lab("down", "--folder", str(made.folder), "--purge")
         shutil.rmtree(made.folder, ignore_errors=True)
         must(done)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """Return the lab of this session."""
+    with running_lab() as made:
+        yield made
