@@ -133,22 +133,30 @@ def _forecast(look: _Look, samples: Sequence[Sample]) -> list[Verdict]:
     """Return the verdicts on the time until the limit.
 
     An alert begins when the later end of its 90 % interval lies within the threshold, and is over when the time itself
-    does not.
+    does not. None begins further ahead than was looked back: on its first day a daily wave looks like a disk that
+    fills.
     """
     rule, per = look.rule, UNITS_OF_TIME[look.rule.per] / DAY
+    known_days = _known_days(look.series.last(rule.window_seconds))
     verdicts = []
     for index, sample in enumerate(samples):
         if look.limit(index) is None or math.isnan(look.trends.rate[index]):
             continue
         latest = float(look.trends.limit_high_days[index])
         first = float(look.trends.limit_days[index])
-        sure = not math.isnan(first) and math.isfinite(latest)
+        sure = first <= known_days[index] and math.isfinite(latest)
         level = next((each for each, days in reversed(rule.levels.items()) if sure and latest <= days * per), None)
         if level is None:
             level = BETWEEN if first <= max(rule.levels.values()) * per else FINE
         text = f"{_now(look, index, sample)}{_when(look, index)}"
         verdicts.append(_verdict(look, index, sample, level, None if math.isnan(first) else first / per, text))
     return verdicts
+
+
+def _known_days(series: SeriesBatch) -> Floats:
+    """Return how long each series has been known; NaN of one without samples."""
+    oldest: Floats = np.fmin.reduce(series.times, axis=1)
+    return (series.newest() - oldest) / DAY
 
 
 def _now(look: _Look, index: int, sample: Sample) -> str:

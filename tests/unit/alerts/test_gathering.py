@@ -154,13 +154,13 @@ def test_an_alert_ends_when_the_value_has_been_low_for_long_enough(site: Site) -
 def test_a_filling_disk_is_seen_over_ticks_before_it_is_full(tmp_path: Path) -> None:
     site = Site(tmp_path, '[[rule]]\nname = "disk-forecast"\nwindow = "1h"\nwarning = 0.1\ncritical = 0.01\n')
     fired: dict[tuple[str, str], Alert] = {}
-    for minute in range(30):
-        used = (500 + 4 * minute) * GB
+    for minute in range(34):
+        used = (500 + 8 * minute) * GB
         row = disk("/a", used=used / 10 / GB, used_bytes=used, available_bytes=1000 * GB - used)
         spool(site.store.spool, reading_of(DISK, at(minute), row))
         fired = site.tick(at(minute + 0.2))
     alert = fired["disk-forecast", "node1:/a"]
-    assert alert.value == pytest.approx((1000 - 616) / 4 / 1440, rel=0.02)
+    assert alert.value == pytest.approx((1000 - 764) / 8 / 1440, rel=0.02)
     assert ("disk-full", "node1:/a") not in fired
     assert len(alert.details["series"]["times"]) > 20
 
@@ -168,7 +168,7 @@ def test_a_filling_disk_is_seen_over_ticks_before_it_is_full(tmp_path: Path) -> 
 def test_the_first_look_takes_the_past_from_the_lake(tmp_path: Path) -> None:
     site = Site(tmp_path, '[[rule]]\nname = "disk-forecast"\nwindow = "1h"\nwarning = 0.1\ncritical = 0.01\n')
     for minute in range(30):
-        used = (500 + 4 * minute) * GB
+        used = (500 + 9 * minute) * GB
         row = disk("/a", used=used / 10 / GB, used_bytes=used, available_bytes=1000 * GB - used)
         spool(site.store.spool, reading_of(DISK, at(minute), row))
     ingest(tmp_path, end=at(30))
@@ -178,13 +178,13 @@ def test_the_first_look_takes_the_past_from_the_lake(tmp_path: Path) -> None:
 def test_the_first_look_over_a_week_takes_the_past_from_the_rollups(site: Site) -> None:
     hours = 60
     for hour in range(hours):
-        used = (500 + 3 * hour) * GB
+        used = (500 + 5 * hour) * GB
         row = disk("/a", used=used / 10 / GB, used_bytes=used, available_bytes=1000 * GB - used)
         spool(site.store.spool, reading_of(DISK, at(60 * hour), row))
     for end in (1440, 60 * hours):
         ingest(site.store.spool.parent, end=at(end), minutes=1440)
     alert = site.tick(at(60 * (hours - 1) + 0.2))["disk-forecast", "node1:/a"]
-    assert alert.value == pytest.approx((500 - 3 * 59) / 3 / 24, rel=0.05)
+    assert alert.value == pytest.approx((500 - 5 * 59) / 5 / 24, rel=0.05)
 
 
 def test_a_flat_disk_never_alarms(site: Site) -> None:

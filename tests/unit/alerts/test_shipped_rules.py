@@ -215,6 +215,19 @@ def test_ten_gigabytes_a_day_with_490_left_are_49_days() -> None:
     assert "49 days if the rate holds" in found.summary
 
 
+def test_no_forecast_reaches_further_ahead_than_the_series_is_old() -> None:
+    rule, hours = RULES["disk-forecast"], np.linspace(-48.0, 0.0, 40)
+    levels = {}
+    for days_left in (1.5, 2.5):
+        left = int(days_left * 24 * GB)
+        row = row_of(TABLES["disk"], **{**DISK, "used_bytes": int(500 * GB), "available_bytes": left})
+        series = SeriesBatch.of([(T0.timestamp() + 3600 * hours, (500 + hours) * GB)])
+        sample = sample_of(TABLES["disk"], row, (), T0)
+        (found,) = judge(rule, Evidence((sample,), series=series)).verdicts
+        levels[days_left] = found.level
+    assert levels == {1.5: "warning", 2.5: "between"}
+
+
 def test_the_opposite_sign_says_what_is_good_of_it_and_a_flat_series_does_not() -> None:
     found = verdict("disk-acceleration", Case(DISK, bending(900 * GB, -0.01 * GB)))
     assert (found.level, found.ok_word) == (FINE, "clean-up in progress")
