@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_BASE = {"bytes": "B", "bytes/s": "B/s", "hertz": "Hz", "watts": "W"}
+# Units that take a prefix (k, M, G, T), with their signs.
+BASE_UNITS = {"bytes": "B", "bytes/s": "B/s", "hertz": "Hz", "watts": "W"}
 
 
 def quantity(value: float, unit: str) -> str:
     """Return a value with its unit: ``91.2 %``, ``12.3 GB``, ``84 °C``, ``350 ms``."""
-    if unit in _BASE:
+    if unit in BASE_UNITS:
         size, prefix = next(((size, prefix) for size, prefix in _PREFIXES if abs(value) >= size), (1.0, ""))
-        return f"{value / size:.3g} {prefix}{_BASE[unit]}"
+        return f"{value / size:.3g} {prefix}{BASE_UNITS[unit]}"
     if unit == "percent":
         return f"{value:.1f} %"
     if unit == "celsius":

@@ -59,12 +59,12 @@ def test_the_wheel_holds_the_package_and_the_dagster_shell_and_no_tests(installe
 
 
 def test_the_wheel_initialises_collects_and_shows_status(installed: Path, tmp_path: Path) -> None:
-    nomade = str(installed / "bin" / "nomade")
-    init = run(installed, tmp_path, nomade, "init")
+    nomade = [str(installed / "bin" / "nomade"), "--config", str(tmp_path / "nomade.toml")]
+    init = run(installed, tmp_path, *nomade, "init")
     assert init.returncode == 0, init.stdout + init.stderr
-    once = run(installed, tmp_path, nomade, "collect", "--once", "--interval", "1")
+    once = run(installed, tmp_path, *nomade, "collect", "--once", "--interval", "1")
     assert once.returncode == 0, once.stdout + once.stderr
-    status = run(installed, tmp_path, nomade, "status", "--json")
+    status = run(installed, tmp_path, *nomade, "status", "--json")
     assert status.returncode == 0, status.stdout + status.stderr
     assert json.loads(status.stdout)["hosts"]
 

@@ -24,8 +24,13 @@ class Site:
     lab: Lab
     folder: Path
 
+    def __post_init__(self) -> None:
+        """Give it a configuration of its own: root's `init` would write one to /etc/nomade, for all to read."""
+        (self.folder / "nomade.toml").write_text("[general]\n")
+
     def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "nomade_pipeline.cli.main", "--data-dir", str(self.folder), *arguments]
+        program = [sys.executable, "-m", "nomade_pipeline.cli.main"]
+        return [*program, "--config", str(self.folder / "nomade.toml"), "--data-dir", str(self.folder), *arguments]
 
     @property
     def environment(self) -> dict[str, str]:

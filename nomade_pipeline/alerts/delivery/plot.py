@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 from nomade_pipeline import clock
 from nomade_pipeline.alerts.delivery import wording
 from nomade_pipeline.alerts.notice import Notice
+from nomade_pipeline.alerts.words import BASE_UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,6 +54,7 @@ def _draw(times: Sequence[datetime], values: Sequence[float], series: Mapping[st
     # A second of CPU time, paid by the first mail with a picture. The figure alone, without pyplot: no global state.
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
@@ -62,7 +64,10 @@ def _draw(times: Sequence[datetime], values: Sequence[float], series: Mapping[st
     if series.get("limit") is not None:
         axes.axhline(float(series["limit"]), color=_RED, linewidth=1, label="limit")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, frameon=False)
-    axes.set_ylabel(unit, fontsize=8, parse_math=False)
+    if unit in BASE_UNITS:
+        axes.yaxis.set_major_formatter(EngFormatter(BASE_UNITS[unit]))
+    else:
+        axes.set_ylabel(unit, fontsize=8, parse_math=False)
     axes.set_xlabel("UTC", fontsize=8)
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, alpha=0.3)
