@@ -249,9 +249,14 @@ def _check_columns(fields: Fields, rule: Rule, table: Table) -> None:
         _check_judged(fields, rule, table.column(rule.column))
     if rule.kind == FORECAST and rule.limit is None:
         fields.fault("limit", "is missing: a number, or a column of the table")
-    if rule.needs_series and table is SLURM_JOB:
+    if rule.needs_series:
+        _check_series(fields, rule, table)
+
+
+def _check_series(fields: Fields, rule: Rule, table: Table) -> None:
+    if table is SLURM_JOB:
         fields.fault("table", f"{table.name} has no series: it tells what changed in the queue")
-    if rule.needs_series and rule.subject:
+    if rule.subject:
         fields.fault("subject", "cannot be chosen for a rule that looks back")
 
 
