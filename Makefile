@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PIP_OPTIONS := --disable-pip-version-check --quiet
-# The tests of these tiers share nothing; those of the others share servers and a cluster.
+# The tests of these tiers share nothing; those of the last one share servers and a cluster.
 IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .PHONY: help setup demo lab lab-down up test lint types imports unit bench docs agent wheel generated format clean
@@ -36,7 +36,8 @@ up: $(STAMP)  ## Agent, Dagster's web server and daemon in the foreground
 
 test: lint types imports  ## Everything: lint, types, import contracts, all four tiers of tests
 	$(BIN)/python -m pytest tests/unit tests/contracts $(IN_PARALLEL)
-	$(BIN)/python -m pytest tests/shell tests/integration
+	$(BIN)/python -m pytest tests/shell $(IN_PARALLEL)
+	$(BIN)/python -m pytest tests/integration
 
 unit: $(STAMP)  ## The fast tier only
 	$(BIN)/python -m pytest tests/unit $(IN_PARALLEL)
