@@ -14,6 +14,7 @@ NAMES = (
     "slurm_scale",
     "derivatives",
     "alerts",
+    "alert_windows",
     "alert_latency",
     "idle",
     "endurance",

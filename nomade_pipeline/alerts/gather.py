@@ -47,6 +47,7 @@ class Gatherer:
     windows: Windows
     now: datetime
     _snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
+    _samples: dict[tuple[str, tuple[str, ...]], list[Sample]] = field(default_factory=dict)
 
     def evidence(self, rule: Rule) -> Evidence:
         """Return what is known for a rule."""
@@ -63,7 +64,10 @@ class Gatherer:
             jobs = queued_jobs(queue, self._clusters, rule.subject, self.now)
             return self._with_series(rule, replace(jobs, samples=tuple(filter_for(rule, jobs.samples))))
         snapshots = self._fresh(rule.table)
-        samples = tuple(filter_for(rule, newest_samples(rule, snapshots)))
+        place = (rule.table, rule.subject)
+        if place not in self._samples:
+            self._samples[place] = newest_samples(rule, snapshots)
+        samples = tuple(filter_for(rule, self._samples[place]))
         clusters = tuple(sorted({snapshot.cluster for snapshot in snapshots}))
         return self._with_series(rule, Evidence(samples, is_complete(rule), clusters))
 

@@ -32,6 +32,7 @@ from nomade_pipeline.config.load import ConfigError
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.findings import KINDS as FINDINGS
 from nomade_pipeline.tables.contract import Column, Table
+from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -248,7 +249,14 @@ def _check_columns(fields: Fields, rule: Rule, table: Table) -> None:
         _check_judged(fields, rule, table.column(rule.column))
     if rule.kind == FORECAST and rule.limit is None:
         fields.fault("limit", "is missing: a number, or a column of the table")
-    if rule.needs_series and rule.subject:
+    if rule.needs_series:
+        _check_series(fields, rule, table)
+
+
+def _check_series(fields: Fields, rule: Rule, table: Table) -> None:
+    if table is SLURM_JOB:
+        fields.fault("table", f"{table.name} has no series: it tells what changed in the queue")
+    if rule.subject:
         fields.fault("subject", "cannot be chosen for a rule that looks back")
 
 

@@ -32,6 +32,15 @@ table = "gpu"
 column = "health"
 bad = { error = "critical" }
 """
+GROWING_JOB = """\
+[[rule]]
+name = "growing"
+summary = "A job grows."
+kind = "growth"
+table = "slurm_job"
+column = "memory_bytes"
+warning = 1
+"""
 SILENCE = """\
 [[rule]]
 name = "no-gpu-data"
@@ -107,6 +116,7 @@ def test_the_examples_of_the_manual_are_rules(tmp_path: Path) -> None:
         (OWN.replace("30", "130"), ":7: warning: 130 is nothing that iowait_percent (percent) can be"),
         (STATE_OF_GPU.replace("error", "lost"), ":7: bad: health is never 'lost'; it is ok, error or null"),
         (STATE_OF_GPU + 'where = { mig_enabled = "yes" }\n', ":8: where: mig_enabled is never 'yes'; it is true"),
+        (GROWING_JOB, ":5: table: slurm_job has no series"),
         (SILENCE.replace("gpu", "gpus"), ":5: table: there is no table 'gpus'; did you mean gpu?"),
         (SILENCE.replace("gpu", "job_outcomes"), ":5: table: job_outcomes has no collector of its own"),
         (SILENCE + "where = { gpu_uuid = 1 }\n", ":7: where: gpu_uuid: a rule of kind absence knows cluster and host"),

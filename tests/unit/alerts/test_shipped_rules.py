@@ -103,6 +103,7 @@ CASES: dict[str, tuple[Case, Case | None]] = {
     "disk-jump": (Case(DISK, stepping(30.0, 60.0)), Case(DISK, rising(30.0, 2.0))),
     "disk-not-answering": (Case({**DISK, "status": "hung"}), Case({**DISK, "status": "ok"})),
     "nfs-latency": (Case({**NFS, "read_rtt_seconds": 0.4}), Case({**NFS, "read_rtt_seconds": 0.01})),
+    "nfs-write-latency": (Case({**NFS, "write_rtt_seconds": 2.0}), Case({**NFS, "write_rtt_seconds": 0.01})),
     "nfs-latency-acceleration": (Case(NFS, bending(0.01, 0.05)), Case(NFS, flat(0.01, 1e-4))),
     "job-memory-forecast": (Case(JOB, rising(6 * GB, 4 * GB)), Case(JOB, flat(6 * GB, 0.01 * GB))),
     "job-memory-leak": (Case(JOB, rising(20 * GB, 8 * GB)), Case(JOB, rising(5 * GB, 0.5 * GB))),
