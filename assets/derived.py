@@ -9,9 +9,10 @@ from typing import Any, Iterable, Iterator
 
 import dagster as dg
 
+from assets.computed import QUARTER_HOURLY, computed_spec, row_count
 from assets.raw import raw_key
 from nomade_pipeline.ingest.derive import derive_day, score_day
-from nomade_pipeline.resources import BACKFILL, DAILY, FRESHNESS, IO_RETRY, OWNERS, NomadeResource, column_schema
+from nomade_pipeline.resources import BACKFILL, IO_RETRY, NomadeResource
 from nomade_pipeline.tables.contract import Table
 from nomade_pipeline.tables.derived import TREND_SCORES, TREND_TABLES
 from nomade_pipeline.tables.nodes import JOB_MONITOR
@@ -25,23 +26,7 @@ _HOURLY = dg.AssetKey(["rollup", "hourly"])
 
 
 def _spec(name: str, table: Table, deps: Iterable[dg.AssetKey]) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        key=["derived", name],
-        deps=list(deps),
-        description=f"{table.description} Key: {', '.join(table.key)}.",
-        group_name="derived",
-        kinds={"parquet", "scipy"},
-        owners=OWNERS,
-        tags={"cadence": "15min"},
-        metadata={
-            "dagster/column_schema": column_schema(table),
-            "dagster/table_name": table.name,
-            "contract_version": table.version,
-        },
-        code_version=str(table.version),
-        freshness_policy=FRESHNESS,
-        partitions_def=DAILY,
-    )
+    return computed_spec(name, table, deps, kinds={"parquet", "scipy"}, cadence=QUARTER_HOURLY)
 
 
 def build_trend_asset(name: str, table: Table) -> dg.AssetsDefinition:
@@ -57,7 +42,7 @@ def build_trend_asset(name: str, table: Table) -> dg.AssetsDefinition:
     def trend_asset(context: dg.AssetExecutionContext, nomade: NomadeResource) -> Iterator[Any]:
         store, config = nomade.store(), nomade.config()
         rows = [derive_day(store, config, name, date.fromisoformat(key)) for key in context.partition_keys]
-        yield dg.MaterializeResult(metadata={"rows": sum(rows), **_row_count(rows)})
+        yield dg.MaterializeResult(metadata={"rows": sum(rows), **row_count(rows)})
 
     return trend_asset
 
@@ -87,7 +72,7 @@ def trend_scores(context: dg.AssetExecutionContext, nomade: NomadeResource) -> I
     inside = sum(row["inside"] for row in scored)
     yield dg.MaterializeResult(
         metadata={
-            **_row_count([len(rows) for rows in days]),
+            **row_count([len(rows) for rows in days]),
             "inside_percent": round(100 * inside / len(scored), 1) if scored else None,
             "projections_by_table": dict(Counter(row["table_name"] for row in scored)),
         },
@@ -100,10 +85,6 @@ def trend_scores(context: dg.AssetExecutionContext, nomade: NomadeResource) -> I
             )
         ],
     )
-
-
-def _row_count(rows: list[int]) -> dict[str, int]:
-    return {"dagster/partition_row_count": rows[0]} if len(rows) == 1 else {}
 
 
 DERIVED_ASSETS = [*TREND_ASSETS, trend_scores]

@@ -10,9 +10,12 @@ from typing import Any, Mapping
 import dagster as dg
 
 from assets.derived import DERIVED_ASSETS
+from assets.features import FEATURE_ASSETS
+from assets.graph import GRAPH_ASSETS
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
+from assets.simulation import SIMULATION_ASSETS
 from assets.slurm_checks import COMPARISONS, no_partitions_left_failed
 from jobs.ingest import (
     close_day_job,
@@ -41,7 +44,7 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
     """
     resources: dict[str, Any] = {"nomade": config or NomadeResource()}
     return dg.Definitions(
-        assets=[*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS],
+        assets=[*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS, *FEATURE_ASSETS, *GRAPH_ASSETS, *SIMULATION_ASSETS],
         asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
         jobs=[ingest_job, close_day_job, roll_up_job, inventory_job, maintenance],
         schedules=[ingest_every_15_minutes, close_yesterday_daily, inventory_daily, maintenance_daily],

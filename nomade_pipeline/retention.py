@@ -17,9 +17,8 @@ from nomade_pipeline.config.settings import RetentionSettings
 from nomade_pipeline.store.files import LakeError
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import SpoolError, SpoolFile, append_lines, spool_files
-from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
+from nomade_pipeline.tables.catalog import COMPUTED_TABLES, RAW_TABLES, raw_table_named
 from nomade_pipeline.tables.contract import Table
-from nomade_pipeline.tables.derived import DERIVED_TABLES
 
 HOUR = timedelta(hours=1)
 
@@ -239,10 +238,10 @@ def _raw(store: Store, before: Optional[datetime], live: list[str], removed: Rem
 
 
 def _derived(store: Store, before: Optional[datetime], live: list[str], removed: Removed, *, dry_run: bool) -> None:
-    """Delete days of derived tables, by the day itself."""
+    """Delete days of computed tables, by the day itself."""
     if before is None:
         return
-    for table in DERIVED_TABLES:
+    for table in COMPUTED_TABLES:
         for cluster in live:
             for day in store.lake.days(table, cluster):
                 if day < before.date():

@@ -168,6 +168,9 @@ class SimilaritySettings:
         (), "Quantities of the similarity vector. Empty: the documented 17.", consumer=NETWORK
     )
     neighbours: int = key(30, "Edges kept per job above the threshold.", consumer=NETWORK, minimum=1, maximum=10000)
+    window_days: int = key(
+        30, "Days of jobs that are compared with each other.", consumer=NETWORK, minimum=1, maximum=3660
+    )
     clip: float = key(5.0, "Normalised quantities are clipped at ± this.", consumer=NETWORK, minimum=0.1, maximum=1000)
 
 

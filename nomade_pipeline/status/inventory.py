@@ -10,7 +10,7 @@ from typing import Any, Mapping
 from nomade_pipeline.config.paths import DataPaths
 from nomade_pipeline.store.database import open_readonly
 from nomade_pipeline.store.lake import Lake
-from nomade_pipeline.tables.contract import DERIVED, RAW, ROLLUP, Table
+from nomade_pipeline.tables.contract import COMPUTED_LAYERS, RAW, ROLLUP, Table
 
 
 def inventory(paths: DataPaths, catalog: Mapping[str, Table]) -> list[dict[str, Any]]:
@@ -24,7 +24,8 @@ def inventory(paths: DataPaths, catalog: Mapping[str, Table]) -> list[dict[str, 
     with closing(open_readonly(paths.database)) as connection:
         books = _books(connection)
         lake = Lake(paths.lake)
-        count = {RAW: partial(_raw, books), DERIVED: partial(_derived, lake), ROLLUP: partial(_rollup, connection)}
+        count = {RAW: partial(_raw, books), ROLLUP: partial(_rollup, connection)}
+        count.update(dict.fromkeys(COMPUTED_LAYERS, partial(_computed, lake)))
         return [count[table.layer](table, name) for name, table in catalog.items()]
 
 
@@ -45,7 +46,7 @@ def _books(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
     return {row["table_name"]: dict(row) for row in rows}
 
 
-def _derived(lake: Lake, table: Table, name: str) -> dict[str, Any]:
+def _computed(lake: Lake, table: Table, name: str) -> dict[str, Any]:
     """Count the rows of a table that has no books, from the footers of its files."""
     found = [(cluster, day) for cluster in lake.clusters(table) for day in lake.days(table, cluster)]
     if not found:

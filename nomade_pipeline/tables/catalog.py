@@ -5,6 +5,9 @@ from __future__ import annotations
 from nomade_pipeline.tables import nodes, operations, slurm_jobs, slurm_queue, system
 from nomade_pipeline.tables.contract import Table
 from nomade_pipeline.tables.derived import DERIVED_TABLES
+from nomade_pipeline.tables.features import FEATURE_TABLES
+from nomade_pipeline.tables.graph import GRAPH_TABLES
+from nomade_pipeline.tables.simulation import SIMULATION_TABLES
 
 RAW_TABLES: tuple[Table, ...] = (
     system.DISK,
@@ -23,16 +26,19 @@ RAW_TABLES: tuple[Table, ...] = (
     operations.COLLECTION_LOG,
 )
 
-LAKE_TABLES: tuple[Table, ...] = (*RAW_TABLES, *DERIVED_TABLES)
+# Tables that are computed from others, a UTC day at a time.
+COMPUTED_TABLES: tuple[Table, ...] = (*DERIVED_TABLES, *FEATURE_TABLES, *GRAPH_TABLES, *SIMULATION_TABLES)
+
+LAKE_TABLES: tuple[Table, ...] = (*RAW_TABLES, *COMPUTED_TABLES)
 
 
 def lake_table_named(name: str) -> Table:
-    """Return the raw or derived table called ``name``.
+    """Return the raw or computed table called ``name``.
 
     Raises:
         KeyError: there is none.
     """
-    return next((table for table in DERIVED_TABLES if table.name == name), None) or raw_table_named(name)
+    return next((table for table in COMPUTED_TABLES if table.name == name), None) or raw_table_named(name)
 
 
 def raw_table_named(name: str) -> Table:

@@ -22,7 +22,9 @@ JSON_TYPES: dict[str, Tuple[type, ...]] = {
     "date": (str,),
 }
 
-RAW, DERIVED, ROLLUP = "raw", "derived", "rollup"
+RAW, ROLLUP = "raw", "rollup"
+# Layers whose tables are computed from others, a UTC day at a time, and replaced as a whole.
+DERIVED, FEATURES, GRAPH, SIMULATION = COMPUTED_LAYERS = ("derived", "features", "graph", "simulation")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Table:
 
     Attributes:
         name: also the folder in the lake, the second part of the asset key and the SQL view.
-        layer: ``raw`` and ``derived`` (Parquet in the lake) or ``rollup`` (SQLite).
+        layer: ``raw`` or one of `COMPUTED_LAYERS` (Parquet in the lake), or ``rollup`` (SQLite).
         description: what one row is.
         columns: in storage order.
         key: columns that identify a row; never null. The files are sorted by it.

@@ -1,0 +1,179 @@
+"""The documented quantities of a job, the 17 that make its similarity vector, and the contract of `job_features`.
+
+The one home of their names, units and definitions. Unlike most columns they keep the names and decimal units
+(GB = 10⁹ B) of the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from nomade_pipeline.tables.contract import CLUSTER, FEATURES, Column, Table
+from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One documented quantity of a job that has ended.
+
+    Attributes:
+        name: the reference's name; also the column.
+        unit: decimal units.
+        description: its definition.
+        null: what null means.
+        heavy_tailed: whether log1p comes before the z-score.
+        in_vector: whether it is one of the 17 dimensions of the similarity vector.
+        maximum: largest value that is possible, None for no bound.
+        kind: logical type of the column.
+    """
+
+    name: str
+    unit: str
+    description: str
+    null: str
+    heavy_tailed: bool = False
+    in_vector: bool = True
+    maximum: Optional[float] = None
+    kind: str = "float64"
+
+    def column(self) -> Column:
+        """Return its column."""
+        flag = self.kind == "bool"
+        unit, least = ("", None) if flag else (self.unit, 0)
+        return Column(self.name, self.kind, self.description, unit, self.null, minimum=least, maximum=self.maximum)
+
+
+_ACCOUNTING = "not in the accounting: no gathering, the job was shorter than one of its ticks, or it never ran"
+_HOSTS = "no sample of the hosts that it ran on, during its run"
+_WATCHED = "neither watched by the job monitor nor told by the accounting"
+
+QUANTITIES: Tuple[Quantity, ...] = (
+    Quantity(
+        "health_score",
+        "0-1",
+        "0 catastrophic, 1 perfect; from the outcome class and from waste. It contains the outcome: it describes a "
+        "job, it never predicts one.",
+        "cancelled, never ran, or no class is known",
+        in_vector=False,
+        maximum=1,
+    ),
+    Quantity(
+        "cpu_efficiency", "ratio", "CPU time of all steps / (elapsed x allocated CPUs), not clipped.", _ACCOUNTING
+    ),
+    Quantity("memory_efficiency", "ratio", "seff's memory peak / allocated memory, not clipped.", _ACCOUNTING),
+    Quantity(
+        "vram_gb",
+        "GB",
+        "Peak GPU memory over the job's GPUs; 0 for a job without GPU.",
+        "it had a GPU and its memory was not measured, or the source does not tell GPUs",
+        heavy_tailed=True,
+    ),
+    Quantity(
+        "used_gpu",
+        "flag",
+        "It held a GPU and used it.",
+        "it held one and its use was not measured, or the source does not tell GPUs",
+        in_vector=False,
+        kind="bool",
+    ),
+    Quantity(
+        "had_swap",
+        "flag",
+        "Swap was in use in the job's cgroup.",
+        "its cgroup was not read, or does not count swap",
+        in_vector=False,
+        kind="bool",
+    ),
+    Quantity(
+        "total_write_gb",
+        "GB",
+        "Bytes written by its processes, as the job monitor saw them; else the accounting's sum over all steps.",
+        _WATCHED,
+        heavy_tailed=True,
+    ),
+    Quantity(
+        "write_rate_mbps",
+        "MB/s",
+        "Highest write rate between two readings of the job monitor on one node.",
+        "fewer than two readings of the job monitor",
+        heavy_tailed=True,
+    ),
+    Quantity(
+        "nfs_ratio",
+        "0-1",
+        "Bytes written to network file systems / bytes written to files.",
+        "not watched by the job monitor, or it wrote nothing to files",
+        maximum=1,
+    ),
+    Quantity("runtime_minutes", "min", "Run time without suspension.", "it never ran, or not told", heavy_tailed=True),
+    Quantity(
+        "write_intensity",
+        "GB/min",
+        "total_write_gb / runtime_minutes.",
+        "one of the two is not known",
+        heavy_tailed=True,
+    ),
+    Quantity("avg_iowait", "%", "CPU time idle with a disk request outstanding: mean over its hosts and time.", _HOSTS),
+    Quantity("peak_iowait", "%", "Highest such reading of one of its hosts.", _HOSTS),
+    Quantity("device_util", "%", "Mean over its hosts and time of the busiest whole physical disk.", _HOSTS),
+    Quantity("avg_core_busy", "%", "Busy share of all cores: mean over its hosts and time.", _HOSTS, maximum=100),
+    Quantity(
+        "imbalance_ratio",
+        "ratio",
+        "Standard deviation / mean of the busy shares over the cores: mean over its hosts and time.",
+        f"{_HOSTS}, or they were less than 1 % busy",
+        heavy_tailed=True,
+    ),
+    Quantity("max_core_busy", "%", "Highest reading of the busiest core of one of its hosts.", _HOSTS, maximum=100),
+    Quantity(
+        "memory_pressure",
+        "0-1",
+        "Pressure of memory: mean over its hosts and time of the composite that raw/vmstat defines.",
+        _HOSTS,
+        maximum=1,
+    ),
+    Quantity(
+        "swap_activity", "KB/s", "Highest rate of swapping in and out of one of its hosts.", _HOSTS, heavy_tailed=True
+    ),
+    Quantity(
+        "procs_blocked", "count", "Processes blocked on I/O: mean over its hosts and time.", _HOSTS, heavy_tailed=True
+    ),
+)
+
+QUANTITY: dict[str, Quantity] = {quantity.name: quantity for quantity in QUANTITIES}
+
+# The similarity vector: without flags (`vram_gb` > 0 already says that a GPU was used) and without the score, which
+# contains the outcome, so that what the network says about outcomes is not true by construction.
+VECTOR: Tuple[str, ...] = tuple(quantity.name for quantity in QUANTITIES if quantity.in_vector)
+assert len(VECTOR) == 17
+
+# The fewest measured dimensions with which a job takes part in the similarity network.
+LEAST_MEASURED = 5
+
+JOB_FEATURES = Table(
+    "job_features",
+    FEATURES,
+    "One job that has ended, with the documented quantities; of the day on which it ended.",
+    (
+        CLUSTER,
+        JOB_METRICS.column("job_id_raw"),
+        JOB_METRICS.column("submit_time"),
+        JOB_METRICS.column("job_id"),
+        Column("sample_time", "time", "When it ended.", "UTC"),
+        JOB_METRICS.column("failure_class"),
+        *(quantity.column() for quantity in QUANTITIES),
+        Column(
+            "measured",
+            "int32",
+            "Dimensions of the similarity vector that are not null.",
+            "count",
+            minimum=0,
+            maximum=17,
+        ),
+    ),
+    key=("cluster", "job_id_raw", "submit_time"),
+    rollup_by=(),
+)
+
+FEATURE_TABLES: Tuple[Table, ...] = (JOB_FEATURES,)
