@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import click
 
 from nomade_pipeline.cli.common import FINDING, FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import bad, echo_json, faint, note, printable, table
+from nomade_pipeline.config.load import environment_with
 
 if TYPE_CHECKING:
     from nomade_pipeline.slurm_hooks.install import Plan
@@ -23,7 +23,7 @@ AGENT = "nomade-agent"
 conf_option = click.option(
     "--conf",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=lambda: Path(os.environ.get("SLURM_CONF") or SLURM_CONF),
+    default=lambda: Path(environment_with({}).get("SLURM_CONF") or SLURM_CONF),
     show_default="$SLURM_CONF, else /etc/slurm/slurm.conf",
     help="slurm.conf; the scripts go into prolog.d and epilog.d beside it.",
 )
