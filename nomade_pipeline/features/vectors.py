@@ -73,7 +73,8 @@ class Scaler:
         """Return quantities in their units for normalised values; a dimension that says nothing gives its mean."""
         known = scaled * np.where(self.informative, self.spread, 0.0) + self.mean
         heavy = _heavy(self.dimensions)
-        return np.where(heavy, np.expm1(known), known)
+        known[..., heavy] = np.expm1(known[..., heavy])
+        return known
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, for a table or a file."""
