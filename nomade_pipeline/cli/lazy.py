@@ -66,6 +66,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "dashboard": Entry("later_commands", "Serve the dashboard (not in this version)."),
     },
     "Understand": {
+        "compute": Entry("compute_command", "Compute features and networks without Dagster."),
         "similarity": Entry("later_commands", "Analyse how alike jobs are (not in this version)."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),

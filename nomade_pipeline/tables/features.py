@@ -151,10 +151,47 @@ assert len(VECTOR) == 17
 # The fewest measured dimensions with which a job takes part in the similarity network.
 LEAST_MEASURED = 5
 
+_NOT_TOLD = "the source does not tell"
+_NO_QUEUE = "the source does not tell when it was submitted, or whose it is"
+
+
+def _gigabytes(name: str, description: str, null: str) -> Column:
+    return Column(name, "float64", description, "GB", null, minimum=0)
+
+
+def _minutes(name: str, description: str, null: str) -> Column:
+    return Column(name, "float64", description, "min", null, minimum=0)
+
+
+def _others(name: str, description: str) -> Column:
+    return Column(name, "int64", f"{description} just before it was submitted.", "jobs", _NO_QUEUE, minimum=0)
+
+
+AT_SUBMIT: Tuple[Column, ...] = (
+    *(JOB_METRICS.column(name) for name in ("user", "account", "partition", "qos", "job_name")),
+    *(JOB_METRICS.column(name) for name in ("req_cpus", "req_nodes", "req_gpus")),
+    _gigabytes("req_memory_gb", "Memory asked for, all nodes together.", f"all of a node's, or {_NOT_TOLD}"),
+    _minutes("time_limit_minutes", "Time limit.", "unlimited, the partition's, or not told"),
+    Column("submit_hour", "int32", "UTC hour of its submission.", "hour", minimum=0, maximum=23),
+    Column("submit_weekday", "int32", "UTC day of the week; Monday is 0.", "day", minimum=0, maximum=6),
+    Column("is_array_task", "bool", "It is a task of an array."),
+    _others("user_waiting", "Jobs of its user that waited"),
+    _others("user_running", "Jobs of its user that ran"),
+    _others("partition_waiting", "Jobs of its partition that waited"),
+    _others("partition_running", "Jobs of its partition that ran"),
+)
+
+AT_START: Tuple[Column, ...] = (
+    JOB_METRICS.column("start_time"),
+    _minutes("wait_minutes", "Start minus submission.", "it never started, or the source has no submit time"),
+    *(JOB_METRICS.column(name) for name in ("node_list", "alloc_nodes", "alloc_cpus", "alloc_gpus")),
+)
+
 JOB_FEATURES = Table(
     "job_features",
     FEATURES,
-    "One job that has ended, with the documented quantities; of the day on which it ended.",
+    "One job that has ended: what was known of it at its submission and start, its outcome, and the documented "
+    "quantities; of the day on which it ended.",
     (
         CLUSTER,
         JOB_METRICS.column("job_id_raw"),
@@ -171,6 +208,27 @@ JOB_FEATURES = Table(
             minimum=0,
             maximum=17,
         ),
+        JOB_METRICS.column("class_source"),
+        JOB_METRICS.column("state"),
+        Column(
+            "coverage_ratio",
+            "float64",
+            "Time of its run on its hosts that samples of CPUs, cores and memory cover / the time that they should.",
+            "ratio",
+            "it never ran, or its nodes are not told",
+            minimum=0,
+            maximum=1,
+        ),
+        Column(
+            "shared_host",
+            "bool",
+            "Several Slurm nodes share one of its hosts, so that system quantities hold other nodes' load too.",
+            null="its nodes are not known to node_state",
+        ),
+        _gigabytes("network_write_gb", "Bytes that it wrote to network file systems.", "not watched by the monitor"),
+        _gigabytes("local_write_gb", "Bytes that it wrote to local file systems.", "not watched by the monitor"),
+        *AT_SUBMIT,
+        *AT_START,
     ),
     key=("cluster", "job_id_raw", "submit_time"),
     rollup_by=(),
