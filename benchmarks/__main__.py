@@ -15,6 +15,7 @@ NAMES = (
     "derivatives",
     "alerts",
     "alert_windows",
+    "backtesting",
     "alert_latency",
     "idle",
     "endurance",

@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "ingest": Entry("ingest_command", "Publish the spool to Parquet and roll it up."),
         "import": Entry("import_command", "Import the history of jobs from a file."),
         "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),
+        "simulate": Entry("simulate_command", "Invent a cluster with jobs whose causes are known."),
     },
     "Look": {
         "status": Entry("status_command", "Show the present state of hosts and collectors."),

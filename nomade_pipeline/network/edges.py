@@ -22,7 +22,7 @@ class EdgeList:
         nodes: number of nodes, n.
         first, second: ends of each edge, ``first < second``, sorted; each pair once.
         weight: cosine of each.
-        hidden: edges above the threshold that the cap on neighbours hid, counted from both ends.
+        hidden: pairs at or above the threshold that are no edge, since for neither the other is among the nearest.
     """
 
     nodes: int

@@ -237,7 +237,7 @@ JOB_FEATURES = Table(
 # Two quantities that are correlated as strongly as this say the same.
 REDUNDANT = 0.95
 
-_WINDOW_END = Column("sample_time", "time", "Midnight at which the window begins its last day.", "UTC")
+_WINDOW_END = Column("sample_time", "time", "Beginning of the last UTC day of the window.", "UTC")
 _QUANTITY = Column("quantity", "text", "One of the documented quantities.")
 
 

@@ -45,6 +45,7 @@ NOT_RUN = {
     "monitor",
     "syscheck",
     "test-alerts",
+    "simulate",
 }
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
