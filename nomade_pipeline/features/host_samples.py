@@ -50,8 +50,8 @@ def sources() -> tuple[Source, ...]:
     """Return the tables that system quantities are made of."""
     import polars as pl
 
-    swapped = pl.sum_horizontal(pl.col("swap_in_bytes_per_second"), pl.col("swap_out_bytes_per_second")) / KILOBYTE
-    swap_known = pl.col("swap_in_bytes_per_second").is_not_null() | pl.col("swap_out_bytes_per_second").is_not_null()
+    rates = [pl.col(f"swap_{way}_bytes_per_second").cast(pl.Float64) for way in ("in", "out")]
+    swapped = pl.when(pl.any_horizontal(rate.is_not_null() for rate in rates)).then(pl.sum_horizontal(rates) / KILOBYTE)
     return (
         Source(
             IOSTAT_CPU,
@@ -76,7 +76,7 @@ def sources() -> tuple[Source, ...]:
                 "psi_memory_some_percent",
             ),
             means={"memory_pressure": memory_pressure_expression(), "procs_blocked": pl.col("procs_blocked")},
-            peaks={"swap_activity": pl.when(swap_known).then(swapped)},
+            peaks={"swap_activity": swapped},
         ),
         Source(IOSTAT, ("util_percent",), means={"device_util": pl.col("util_percent")}, whole_disks=True),
     )
