@@ -41,6 +41,7 @@ class Step:
 # In the order in which each needs the ones before.
 STEPS: dict[str, Step] = {
     "features": Step("nomade_pipeline.features.day:features_of_day"),
+    "similarity": Step("nomade_pipeline.network.day:similarity_of_day", window=True),
 }
 
 
