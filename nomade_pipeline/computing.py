@@ -40,6 +40,7 @@ class Step:
 
 # In the order in which each needs the ones before.
 STEPS: dict[str, Step] = {
+    "trends": Step("nomade_pipeline.ingest.derive:trends_of_day", window=True),
     "features": Step("nomade_pipeline.features.day:features_of_day"),
     "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
     "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
