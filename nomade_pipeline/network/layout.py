@@ -21,6 +21,8 @@ STEPS, STEPS_AGAIN = 120, 40
 SAMPLE = 200
 # Longest move of the first step, of the layout's radius: at the first layout, and when it goes on from the day before.
 HEAT, HEAT_AGAIN = 0.3, 0.03
+# At 1 the parts of the network fill one ball; the smaller, the further they lie apart.
+GRAVITY = 0.12
 
 
 def principal_components(values: Floats, jobs: Integers) -> Floats:
@@ -71,6 +73,8 @@ def force_directed(edges: EdgeList, start: Floats, before: Floats | None = None,
         return np.zeros((edges.nodes, 3))
     random = np.random.default_rng(seed)
     rows = edges.csr().astype(np.float64)
+    # A node has some 40 edges; without this each community would be a dot.
+    rows = rows / max(1.0, 2 * len(edges.first) / edges.nodes)
     if before is None:
         before = np.full((edges.nodes, 3), np.nan)
     known: Flags = np.asarray(~np.isnan(before).any(axis=1))
@@ -79,14 +83,17 @@ def force_directed(edges: EdgeList, start: Floats, before: Floats | None = None,
     if again:
         at = _filled(rows, aligned(at, before, known, move=True), before, known)
     at = at + 1e-3 * random.standard_normal(at.shape)
-    # Fruchterman and Reingold's ideal distance is 1 here: as many nodes as there are need this much room.
-    at = at * edges.nodes ** (1 / 3)
+    # Fruchterman and Reingold's ideal distance is 1 here: as many nodes as there are need a ball of this radius.
+    radius = edges.nodes ** (1 / 3)
+    at = at * radius
+    # Without a pull to the middle, parts that no edge connects fly apart.
+    gravity = GRAVITY * radius
     steps, heat = (STEPS_AGAIN, HEAT_AGAIN) if again else (STEPS, HEAT)
     for step in range(steps):
         others = random.integers(0, edges.nodes, min(SAMPLE, edges.nodes))
-        moved = _forces(rows, at, others)
+        moved = _forces(rows, at, others) - gravity * at
         length = np.linalg.norm(moved, axis=1, keepdims=True)
-        longest = heat * edges.nodes ** (1 / 3) * (1 - step / steps)
+        longest = heat * radius * (1 - step / steps)
         at = at + moved * np.minimum(1.0, longest / np.maximum(length, 1e-12))
         at -= at.mean(axis=0)
     return aligned(_to_radius(at), before, known, move=True)
