@@ -160,7 +160,7 @@ def _scatter(axes: Axes, rows: polars.DataFrame, groups: Sequence[tuple[str, Any
     for label, members, colour in groups:
         if members.any():
             size = 4 + 10 * near[members]
-            axes.scatter(*at[members].T, s=size, c=colour, linewidths=0, alpha=0.8, label=label)
+            axes.scatter(at[members, 0], at[members, 1], s=size, c=colour, linewidths=0, alpha=0.8, label=label)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])

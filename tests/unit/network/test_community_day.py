@@ -109,8 +109,8 @@ def test_the_planted_hotspot_is_the_first_one(store: Store) -> None:
 def test_the_next_day_keeps_numbers_and_places(store: Store, planted: Planted) -> None:
     kept, next_day = JOBS - 100, DAY + timedelta(days=1)
     joined = planted.last(kept).followed_by(planted_jobs(100, seed=8))
-    fill_window(store, next_day, joined, outcomes(joined, {}), first_job=100)
     one_day = replace(Config(), similarity=replace(Config().similarity, window_days=1))
+    fill_window(store, next_day, joined, outcomes(joined, {}), first_job=100, config=one_day)
     communities_of_day(store, one_day, next_day)
     assert layout_of_day(store, one_day, next_day)["median_move"] < 0.2
     assert set(rows(store, COMMUNITIES)["community"]) == set(rows(store, COMMUNITIES, next_day)["community"])
@@ -121,8 +121,8 @@ def test_a_window_without_a_graph_says_why_and_crashes_nothing(tmp_path: Path) -
     store = Store.at(tmp_path)
     fill_window_without_graph(store, DAY)
     figures = [step(store, Config(), DAY) for step in STEPS]
-    assert figures[0]["note"] == "1 of 17 quantities measured"
-    assert figures[1]["verdict"] == f"{CLUSTER}: 1 of 17 quantities measured"
+    assert figures[0]["note"] == "1 of 17 measured: no similarity graph"
+    assert figures[1]["verdict"] == f"{CLUSTER}: 1 of 17 measured: no similarity graph"
     assert rows(store, COMMUNITIES).height == rows(store, GRAPH_LAYOUT).height == 0
     assert rows(store, COMMUNITY_JOBS)["real_community"].null_count() == 0
 
