@@ -68,10 +68,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Understand": {
         "compute": Entry("compute_command", "Compute features and networks without Dagster."),
+        "features": Entry("features_command", "Show what is known of one job, and since when."),
         "similarity": Entry("similarity_command", "Show how alike jobs are, and the jobs most like one."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
-        "report": Entry("later_commands", "Report on models and jobs (not in this version)."),
+        "report": Entry("report_command", "Report on the features of jobs."),
         "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
     },
     "Keep": {

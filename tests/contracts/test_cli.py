@@ -23,6 +23,7 @@ from nomade_pipeline.config.settings import Config
 ARGUMENTS = {
     "disk": ["/"],
     "job": [ENDED],
+    "features": [ENDED],
     "sql": ["SELECT 1"],
     "forget": ["nope", "--dry-run"],
     "completion": ["bash"],
