@@ -44,6 +44,10 @@ STEPS: dict[str, Step] = {
     "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
     "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
     "similarity": Step("nomade_pipeline.network.day:similarity_of_day", window=True),
+    "communities": Step("nomade_pipeline.network.community_day:communities_of_day", window=True),
+    "statistics": Step("nomade_pipeline.network.statistics_day:statistics_of_day", window=True),
+    "layout": Step("nomade_pipeline.network.layout_day:layout_of_day", window=True),
+    "hotspots": Step("nomade_pipeline.network.hotspot_day:hotspots_of_day", window=True),
 }
 
 
