@@ -14,6 +14,7 @@ NAMES = (
     "slurm_scale",
     "derivatives",
     "features",
+    "graph",
     "alerts",
     "alert_windows",
     "backtesting",
