@@ -41,6 +41,8 @@ class Step:
 # In the order in which each needs the ones before.
 STEPS: dict[str, Step] = {
     "features": Step("nomade_pipeline.features.day:features_of_day"),
+    "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
+    "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
 }
 
 

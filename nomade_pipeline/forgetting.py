@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Iterator
 
@@ -67,6 +68,8 @@ def forget(store: Store, cluster: str, *, force: bool = False, dry_run: bool = F
     for name in ("series", "latest", "collection_log", "ledger", "lake_hours", "sources", *jobs, *alerts):
         delete_rows(store, name, "cluster = ?", (cluster,), removed, dry_run=dry_run)
     delete_rows(store, "alert_outbox", _TELLS_OF_IT_ALONE, (cluster,), removed, dry_run=dry_run)
+    if not dry_run:
+        shutil.rmtree(store.paths.truth / cluster, ignore_errors=True)
     return removed
 
 

@@ -107,6 +107,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.store.files import LakeError
     from nomade_pipeline.store.spool import SpoolError
     from nomade_pipeline.supervisor import SupervisorError
+    from nomade_pipeline.workload.errors import ScenarioError
 
     return (
         AccountingBusyError,
@@ -118,6 +119,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
         LabError,
         LakeError,
         RetentionError,
+        ScenarioError,
         SpoolError,
         SupervisorError,
         TooManyRefused,

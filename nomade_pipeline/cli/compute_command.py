@@ -8,7 +8,7 @@ from typing import Any, Iterator, Sequence
 import click
 
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
-from nomade_pipeline.cli.output import echo_json, faint, note, table
+from nomade_pipeline.cli.output import echo_json, table
 from nomade_pipeline.computing import STEPS, days_with_jobs
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.jobs import HINT
@@ -86,20 +86,15 @@ def _tracked(work: list[tuple[str, date]]) -> Iterator[tuple[str, date]]:
 def _tell(told: Sequence[dict[str, Any]]) -> None:
     """Print a line a step and day."""
     rows = [
-        (
-            one["step"],
-            one["date"],
-            ", ".join(
-                f"{name.replace('_', ' ')} {_text(value)}"
-                for name, value in one.items()
-                if name not in ("step", "date")
-            ),
-        )
+        (one["step"], one["date"], ", ".join(_figure(*pair) for pair in one.items() if pair[0] not in ("step", "date")))
         for one in told
     ]
     click.echo(table(("step", "date", "result"), rows))
-    note(faint(f"{len({row[1] for row in rows})} days"))
 
 
-def _text(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
+def _figure(name: str, value: object) -> str:
+    """Return a figure in words; names of what was found need no label."""
+    if isinstance(value, str):
+        return value or f"no {name.replace('_', ' ')}"
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{name.replace('_', ' ')} {shown}"

@@ -12,6 +12,7 @@ import click
 from nomade_pipeline import clock
 from nomade_pipeline.cli.common import FINDING, FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.output import bad, echo_json, faint, note, printable
+from nomade_pipeline.cli.progress import Bar
 from nomade_pipeline.config.keys import FORMS
 from nomade_pipeline.errors import NoData
 
@@ -76,7 +77,7 @@ def import_command(
 
     began = clock.monotonic()
     names = [name.strip() for name in columns.split(",") if name.strip()]
-    with _Bar() as progress:
+    with Bar() as progress:
         report = import_file(
             invocation.store, file, cluster, kind=kind or "", zone=zone, columns=names, progress=progress
         )
@@ -89,26 +90,6 @@ def import_command(
     else:
         _tell(report, file, cluster, seconds, rolled_up=roll_up)
     return FINDING if report.refused else FINE
-
-
-class _Bar:
-    """A progress bar on standard error; nothing where that is no terminal."""
-
-    def __enter__(self) -> Callable[[str, float], None]:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        self._progress = Progress(console=console, transient=True, disable=not console.is_terminal)
-        self._progress.start()
-        self._task = self._progress.add_task("", total=1.0)
-        return self._show
-
-    def _show(self, what: str, share: float) -> None:
-        self._progress.update(self._task, description=what, completed=share)
-
-    def __exit__(self, *_about: object) -> None:
-        self._progress.stop()
 
 
 def _roll_up(invocation: Invocation, report: ImportReport, progress: Callable[[str, float], None]) -> None:

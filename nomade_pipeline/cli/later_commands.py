@@ -46,7 +46,6 @@ train_command = _later("train", "Train the models.", _MODELS, _JSON, examples=("
 predict_command = _later(
     "predict", "Score jobs.", _MODELS, click.argument("job", required=False), _JSON, examples=("nomade predict 12345",)
 )
-report_command = _later("report", "Report on models and jobs.", _MODELS, _JSON, examples=("nomade report",))
 learn_command = _later("learn", "Retrain when it is due.", _MODELS, _JSON, examples=("nomade learn",))
 dashboard_command = _later(
     "dashboard",

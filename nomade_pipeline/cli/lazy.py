@@ -48,6 +48,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "ingest": Entry("ingest_command", "Publish the spool to Parquet and roll it up."),
         "import": Entry("import_command", "Import the history of jobs from a file."),
         "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),
+        "simulate": Entry("simulate_command", "Invent a cluster with jobs whose causes are known."),
     },
     "Look": {
         "status": Entry("status_command", "Show the present state of hosts and collectors."),
@@ -67,10 +68,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Understand": {
         "compute": Entry("compute_command", "Compute features and networks without Dagster."),
+        "features": Entry("features_command", "Show what is known of one job, and since when."),
         "similarity": Entry("later_commands", "Analyse how alike jobs are (not in this version)."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
-        "report": Entry("later_commands", "Report on models and jobs (not in this version)."),
+        "report": Entry("report_command", "Report on the features of jobs."),
         "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
     },
     "Keep": {

@@ -117,7 +117,7 @@ def installed_parts(paths: DataPaths, *, purge: bool) -> list[Path]:
     database = [paths.database.with_name(paths.database.name + ending) for ending in ("", "-wal", "-shm", "-journal")]
     parts = [*database, paths.dagster_home, paths.logs, paths.locks, paths.staging, paths.trash]
     if purge:
-        parts += [paths.spool, paths.lake, paths.quarantine]
+        parts += [paths.spool, paths.lake, paths.quarantine, paths.truth]
     return [part for part in parts if part.exists() or part.is_symlink()]
 
 

@@ -60,6 +60,11 @@ class DataPaths:
         return self.root / "heartbeat.json"
 
     @property
+    def truth(self) -> Path:
+        """What is true of simulated clusters, a folder each; nothing that predicts reads it."""
+        return self.root / "truth"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own storage."""
         return self.root / "dagster"

@@ -170,7 +170,11 @@ class SimilaritySettings:
     )
     neighbours: int = key(30, "Edges kept per job above the threshold.", consumer=NETWORK, minimum=1, maximum=10000)
     window_days: int = key(
-        30, "Days of jobs that are compared with each other.", consumer=NETWORK, minimum=1, maximum=3660
+        30,
+        "Days of jobs that are compared with each other.",
+        minimum=1,
+        maximum=3660,
+        test="tests/unit/features/test_window_tables.py::test_the_window_has_as_many_days_as_is_configured",
     )
     clip: float = key(5.0, "Normalised quantities are clipped at ± this.", consumer=NETWORK, minimum=0.1, maximum=1000)
 

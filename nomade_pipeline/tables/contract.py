@@ -166,6 +166,17 @@ def percent(name: str, description: str, *, rollup: bool = False, null: Optional
     )
 
 
+# Value of ``source`` of rows that nobody measured.
+SIMULATED = "simulated"
+# How the names of clusters begin whose data is no real cluster's own.
+_NOT_REAL = ("sim-", "replay-")
+
+
+def is_simulated(cluster: str) -> bool:
+    """Whether a cluster is simulated or replayed, by its name: whatever is shown of it says so."""
+    return cluster.startswith(_NOT_REAL)
+
+
 CLUSTER = Column("cluster", "text", "Name of the cluster, from `[general] cluster_name`.")
 HOST = Column("host", "text", "Machine that took the sample: short lower-case host name.")
 SAMPLE_TIME = Column("sample_time", "time", "End of the measured interval; decides hour and day.", "UTC")
@@ -181,9 +192,9 @@ SOURCE = Column(
     "source",
     "text",
     "Where the values come from: `tool` (the named command), `proc` (differences of /proc), "
-    "`sadf` (sysstat archive), `import` (a file that was imported); `manual-` before it when a person asked for "
-    "the sample.",
-    allowed=("tool", "proc", "sadf", "import", "manual-tool", "manual-proc"),
+    "`sadf` (sysstat archive), `import` (a file that was imported), `simulated` (`nomade simulate`: nothing was "
+    "measured); `manual-` before it when a person asked for the sample.",
+    allowed=("tool", "proc", "sadf", "import", SIMULATED, "manual-tool", "manual-proc"),
 )
 RECEIVED_TIME = Column("received_time", "time", "When the row was written to the spool.", "UTC")
 

@@ -234,4 +234,82 @@ JOB_FEATURES = Table(
     rollup_by=(),
 )
 
-FEATURE_TABLES: Tuple[Table, ...] = (JOB_FEATURES,)
+# Two quantities that are correlated as strongly as this say the same.
+REDUNDANT = 0.95
+
+_WINDOW_END = Column("sample_time", "time", "Beginning of the last UTC day of the window.", "UTC")
+_QUANTITY = Column("quantity", "text", "One of the documented quantities.")
+
+
+def _correlation(name: str, description: str) -> Column:
+    null = "fewer than three jobs with both, or one of the two does not vary"
+    return Column(name, "float64", description, "-1 to 1", null, minimum=-1, maximum=1)
+
+
+FEATURE_CORRELATION = Table(
+    "feature_correlation",
+    FEATURES,
+    "How two documented quantities go together in the jobs of a window that have both.",
+    (
+        CLUSTER,
+        _QUANTITY,
+        Column("other", "text", "The other one, behind it in their order."),
+        _WINDOW_END,
+        Column("jobs", "int64", "Jobs that have both.", "jobs", minimum=0),
+        _correlation("pearson", "Pearson's correlation; of heavy-tailed quantities of log(1 + x)."),
+        _correlation("spearman", "Spearman's: Pearson's of the ranks, each among all jobs that have the quantity."),
+        Column("redundant", "bool", f"Either is {REDUNDANT} or more in size: the two say the same."),
+    ),
+    key=("cluster", "quantity", "other"),
+    rollup_by=(),
+)
+
+_UNMEASURED = "of no job of the window it was measured"
+
+
+def _of_quantity(name: str, description: str) -> Column:
+    return Column(name, "float64", description, "of the quantity", _UNMEASURED)
+
+
+def _loading(number: int, word: str) -> Column:
+    description = f"Its part in the {word} principal component of the normalised vectors."
+    return Column(f"loading_{number}", "float64", description, "-1 to 1", "no dimension of the vector, or too few vary")
+
+
+FEATURE_VARIANCE = Table(
+    "feature_variance",
+    FEATURES,
+    "How one documented quantity is spread in the jobs of a window.",
+    (
+        CLUSTER,
+        _QUANTITY,
+        _WINDOW_END,
+        Column("jobs", "int64", "Jobs of the window.", "jobs", minimum=0),
+        Column("measured_jobs", "int64", "Jobs of which it was measured.", "jobs", minimum=0),
+        Column(
+            "measured_ratio", "float64", "measured_jobs / jobs.", "ratio", "the window is empty", minimum=0, maximum=1
+        ),
+        _of_quantity("mean", "Mean."),
+        _of_quantity("std", "Standard deviation (population)."),
+        _of_quantity("minimum", "Smallest value."),
+        *(_of_quantity(f"p{rank:02}", f"{rank} % of the values lie at or below it.") for rank in (5, 25, 50, 75, 95)),
+        _of_quantity("maximum", "Largest value."),
+        Column("constant", "bool", "It was measured and does not vary, so that it tells no job from another."),
+        Column(
+            "variance_ratio",
+            "float64",
+            "Its share of the variance of the normalised vectors: what it weighs in the similarity network.",
+            "ratio",
+            "no dimension of the vector, or none varies",
+            minimum=0,
+            maximum=1,
+        ),
+        _loading(1, "first"),
+        _loading(2, "second"),
+        _loading(3, "third"),
+    ),
+    key=("cluster", "quantity"),
+    rollup_by=(),
+)
+
+FEATURE_TABLES: Tuple[Table, ...] = (JOB_FEATURES, FEATURE_CORRELATION, FEATURE_VARIANCE)

@@ -16,11 +16,15 @@ from support.slurm import ENDED, slurm_cycle
 
 from nomade_pipeline.cli.lazy import COMMANDS, SECTIONS, load
 from nomade_pipeline.cli.main import cli
+from nomade_pipeline.computing import days_with_jobs
+from nomade_pipeline.config.settings import Config
+from nomade_pipeline.features.day import features_of_day
 
 # What each command is called with where it needs arguments.
 ARGUMENTS = {
     "disk": ["/"],
     "job": [ENDED],
+    "features": [ENDED],
     "sql": ["SELECT 1"],
     "forget": ["nope", "--dry-run"],
     "completion": ["bash"],
@@ -41,6 +45,7 @@ NOT_RUN = {
     "monitor",
     "syscheck",
     "test-alerts",
+    "simulate",
 }
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)
@@ -61,7 +66,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("filled")
     fill_spool(root, minutes=3)
     spool(root / "spool", *slurm_cycle(T0 - timedelta(minutes=1)), host="head")
-    ingest(root, minutes=60)
+    store = ingest(root, minutes=60)
+    for day in days_with_jobs(store):
+        features_of_day(store, Config(), day)
     return root
 
 
