@@ -43,6 +43,7 @@ STEPS: dict[str, Step] = {
     "features": Step("nomade_pipeline.features.day:features_of_day"),
     "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
     "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
+    "similarity": Step("nomade_pipeline.network.day:similarity_of_day", window=True),
 }
 
 
