@@ -44,6 +44,11 @@ STEPS: dict[str, Step] = {
     "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
     "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
     "similarity": Step("nomade_pipeline.network.day:similarity_of_day", window=True),
+    "cloud": Step("nomade_pipeline.simulation.day:cloud_of_day", window=True),
+    "validation": Step("nomade_pipeline.simulation.day:validation_of_day", window=True),
+    "coverage": Step("nomade_pipeline.simulation.day:coverage_of_day", window=True),
+    "anomalies": Step("nomade_pipeline.simulation.day:anomalies_of_day", window=True),
+    "drift": Step("nomade_pipeline.simulation.day:drift_of_day", window=True),
 }
 
 

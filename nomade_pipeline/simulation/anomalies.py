@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 import numpy as np
@@ -16,6 +16,8 @@ from nomade_pipeline.tables.features import QUANTITY
 ODD_P = 0.01
 # A false discovery rate of this is borne among those that are surely odd.
 SURE_RATE = 0.05
+# What is many deviations away is what is sought: the clip of the similarity vectors would hide it.
+WIDE_CLIP = 100.0
 # Quantities that are named, and the deviation from which on one is worth it (standard deviations of the window).
 NAMED, LEAST_DEVIATION = 3, 0.5
 
@@ -63,9 +65,14 @@ class Yardstick:
 
         distance = distance_to(vectors, self.cloud)
         farther = len(self.ordinary) - np.searchsorted(self.ordinary, distance, side="left")
-        p = (1.0 + farther) / (1.0 + len(self.ordinary))
+        p = np.asarray((1.0 + farther) / (1.0 + len(self.ordinary)), np.float64)
         adjusted = false_discovery_control(p) if len(p) else p
         return Scored(distance, p, adjusted < SURE_RATE)
+
+
+def widened(scaler: Scaler) -> Scaler:
+    """Return a scaler that clips nothing that a job can have."""
+    return replace(scaler, clip=WIDE_CLIP)
 
 
 def reasons(raw: Floats, scaler: Scaler, cloud: Floats) -> list[str]:

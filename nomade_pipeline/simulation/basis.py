@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
@@ -28,15 +28,14 @@ class TooLittle(Exception):
 
 @dataclass(frozen=True)
 class Basis:
-    """A window of jobs in two halves; rows are jobs in random order, columns the scaler's quantities in their units.
+    """A window of jobs in two halves, in random order; columns are the scaler's quantities in their units.
 
     Attributes:
         scaler: of the whole window.
-        fitted: n × d, jobs that the cloud is fitted to.
+        fitted: n × d, jobs that the cloud is fitted to; NaN is null.
         held: m × d, jobs that it has not seen: fresh ones from the same days.
-        jobs: rows of `job_features`, those of ``fitted`` first.
+        jobs: their rows of `job_features`, those of ``fitted`` first.
         last_day: of the window.
-        days: its length.
     """
 
     scaler: Scaler
@@ -44,44 +43,43 @@ class Basis:
     held: Floats
     jobs: polars.DataFrame
     last_day: date
-    days: int
 
     @property
-    def first_day(self) -> date:
-        """First UTC day of the window."""
-        return self.last_day - timedelta(days=self.days - 1)
+    def held_jobs(self) -> polars.DataFrame:
+        """The rows of ``held``."""
+        return self.jobs[len(self.fitted) :]
 
 
-def basis_of(lake: Lake, cluster: str, last_day: date, days: int, scaler_of: ScalerSettings) -> Basis:
+def basis_of(lake: Lake, cluster: str, last_day: date, days: int, dimensions: Sequence[str], clip: float) -> Basis:
     """Return the basis of the window that ends with a UTC day.
+
+    Args:
+        lake: where `job_features` lies.
+        cluster: whose jobs.
+        last_day: last day of the window.
+        days: its length.
+        dimensions: names of the quantities.
+        clip: see `Scaler`.
 
     Raises:
         TooLittle: too few jobs, or too few quantities that are measured and vary.
         LakeError: a stored file cannot be read.
     """
-    jobs = window_of(lake, cluster, last_day, days)
-    raw = raw_matrix(jobs, scaler_of.dimensions)
-    scaler = Scaler.fit(raw, scaler_of.dimensions, scaler_of.clip)
+    window = window_of(lake, cluster, last_day, days)
+    scaler = Scaler.fit(raw_matrix(window, dimensions), dimensions, clip)
     informative = int(scaler.informative.sum())
     if informative < LEAST_MEASURED:
-        raise TooLittle(f"{informative} of {len(scaler.dimensions)} quantities are measured and vary")
-    rows = np.flatnonzero(enough_measured(raw, scaler))
-    if len(rows) < LEAST_JOBS:
-        raise TooLittle(f"{len(rows)} jobs with {LEAST_MEASURED} measured quantities; {LEAST_JOBS} are needed")
-    order = np.random.default_rng(SEED).permutation(rows)
+        raise TooLittle(f"{informative} of {len(dimensions)} quantities are measured and vary")
+    jobs, raw = comparable(window, scaler)
+    if len(raw) < LEAST_JOBS:
+        raise TooLittle(f"{len(raw)} jobs with {LEAST_MEASURED} measured quantities; {LEAST_JOBS} are needed")
+    order = np.random.default_rng(SEED).permutation(len(raw))
     half = len(order) // 2
-    return Basis(scaler, raw[order[:half]], raw[order[half:]], jobs[order], last_day, days)
+    return Basis(scaler, raw[order[:half]], raw[order[half:]], jobs[order], last_day)
 
 
-@dataclass(frozen=True)
-class ScalerSettings:
-    """Which quantities are looked at, and at how many standard deviations they are clipped."""
-
-    dimensions: tuple[str, ...]
-    clip: float
-
-
-def enough_measured(raw: Floats, scaler: Scaler) -> np.ndarray:
-    """Return which jobs (n × d) have enough measured, varying quantities to be compared."""
-    enough: np.ndarray = scaler.apply(raw)[1].sum(axis=1) >= LEAST_MEASURED
-    return enough
+def comparable(jobs: polars.DataFrame, scaler: Scaler) -> tuple[polars.DataFrame, Floats]:
+    """Return the jobs that have enough measured, varying quantities, and these (n × d, in their units)."""
+    raw = raw_matrix(jobs, scaler.dimensions)
+    enough = np.flatnonzero(scaler.apply(raw)[1].sum(axis=1) >= LEAST_MEASURED)
+    return jobs[enough], raw[enough]

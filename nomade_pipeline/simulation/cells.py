@@ -140,7 +140,8 @@ def _factor(residual: Floats) -> Floats:
     scaled = values / spread
     correlation = np.where(pairs >= LEAST_PAIRS, scaled.T @ scaled / (pairs + PRIOR_JOBS), 0.0)
     np.fill_diagonal(correlation, 1.0)
-    return spread[:, None] * np.linalg.cholesky(_positive(correlation))
+    factor: Floats = spread[:, None] * np.linalg.cholesky(_positive(correlation))
+    return factor
 
 
 def _positive(correlation: Floats) -> Floats:

@@ -17,8 +17,8 @@ from nomade_pipeline.features.vectors import Scaler, restored, transformed
 from nomade_pipeline.simulation.cells import Cell
 from nomade_pipeline.simulation.relations import impose, relations_in
 
-# A correlation matrix of 17 quantities wants some hundred jobs; more cells than this gained nothing.
-JOBS_PER_CELL, MOST_CELLS = 250, 40
+# Small cells follow bends that one copula cannot; shrinkage makes up for few jobs. More than this gained nothing.
+JOBS_PER_CELL, MOST_CELLS = 80, 50
 # More jobs do not make the cells better.
 LARGEST_FIT = 50_000
 # Digits of the stored model; its figures are estimates from hundreds of jobs.
@@ -42,20 +42,31 @@ class Cloud:
     relations: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def fit(cls, raw: Floats, scaler: Scaler, *, seed: int, labels: Integers | None = None) -> Cloud:
+    def fit(
+        cls,
+        raw: Floats,
+        scaler: Scaler,
+        *,
+        seed: int,
+        labels: Integers | None = None,
+        jobs_per_cell: int = JOBS_PER_CELL,
+    ) -> Cloud:
         """Return the model of jobs.
 
         Args:
             raw: n × d, the quantities in their units; NaN is null. There is at least one job.
             scaler: of the window.
             seed: the same seed gives the same model.
-            labels: the cell of each job, 0 to c - 1, in place of k-means.
+            labels: number of the cell of each job, such as its community's, in place of k-means.
+            jobs_per_cell: how many k-means has on average, up to `MOST_CELLS` cells.
         """
         if len(raw) > LARGEST_FIT:
             chosen = np.sort(np.random.default_rng(seed).choice(len(raw), LARGEST_FIT, replace=False))
             raw, labels = raw[chosen], None if labels is None else labels[chosen]
         vectors, _ = scaler.apply(raw)
-        labels = _clustered(vectors, seed) if labels is None else np.unique(labels, return_inverse=True)[1]
+        labels = (
+            _clustered(vectors, jobs_per_cell, seed) if labels is None else np.unique(labels, return_inverse=True)[1]
+        )
         values, numbers = transformed(raw, scaler.dimensions), range(int(labels.max()) + 1)
         cells = tuple(Cell.fit(values[labels == number]) for number in numbers)
         centres = np.stack([vectors[labels == number].mean(axis=0) for number in numbers])
@@ -102,12 +113,12 @@ class Cloud:
         return cls(Scaler.from_dict(plain["scaler"]), np.array(plain["centres"], float), cells, relations)
 
 
-def _clustered(vectors: Floats, seed: int) -> Integers:
+def _clustered(vectors: Floats, jobs_per_cell: int, seed: int) -> Integers:
     """Return the cell of each vector (n × d)."""
     from sklearn.cluster import KMeans
 
     distinct = len(np.unique(vectors, axis=0))
-    count = int(np.clip(len(vectors) // JOBS_PER_CELL, 1, min(MOST_CELLS, distinct)))
+    count = int(np.clip(len(vectors) // jobs_per_cell, 1, min(MOST_CELLS, distinct)))
     labels = KMeans(count, n_init=1, random_state=seed).fit_predict(vectors)
     return np.unique(labels, return_inverse=True)[1]
 

@@ -1,7 +1,7 @@
 """Whether jobs have changed against a window: per quantity, and all together.
 
-Each job is compared with the held-out jobs of its own cell, so that more of one kind at night or at the end of the month
-is no drift; other values within a kind, or a new kind, are. Evidence is counted as in `betting`.
+Each job is compared with the held-out jobs of its own cell, so that more of one kind at night or at the end of the
+month is no drift; other values within a kind, or a new kind, are. Evidence is counted as in `betting`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from nomade_pipeline.analysis.series import Floats, Integers
 from nomade_pipeline.config.analysis_settings import DriftSettings
 from nomade_pipeline.simulation.betting import best_bet, log_evidence, sequential_shares, two_sided
 from nomade_pipeline.simulation.cloud import Cloud
-from nomade_pipeline.simulation.neighbours import LARGEST, at_most, distance_to
+from nomade_pipeline.simulation.neighbours import distance_to
 from nomade_pipeline.tables.simulation import ALL, DRIFT_LEVELS
 
 STABLE, WATCH, DRIFTED = DRIFT_LEVELS
 # Of fewer measured jobs nothing is said.
 LEAST_MEASURED_JOBS = 30
-# A day has as many jobs as the bets need; the rest would cost time and tell no more.
-LARGEST_STREAM = 10_000
+# Larger cells than the cloud's own: a rank among few jobs says little.
+JOBS_PER_CELL = 250
+# Simulated jobs to which distances are measured.
+POINTS = 10_000
 HIGHER, LOWER, WIDER = "higher", "lower", "more extreme"
 _DIRECTIONS = (HIGHER, LOWER, WIDER)
 
@@ -56,9 +58,9 @@ class Finding:
     Attributes:
         quantity: its name, or `ALL`.
         jobs: jobs of the stream in which it was measured.
-        distance: largest difference between the ranks of the jobs since ``since`` and those of the window, 0 to 1: about
-            the share of the jobs that have changed.
-        p: probability that bets on all quantities ever come to such evidence by chance; holds however often one looks.
+        distance: largest difference between the ranks of the jobs since ``since`` and those of the window, 0 to 1:
+            about the share of jobs that have changed.
+        p: probability that bets on all quantities ever come to such evidence by chance.
         level: one of `DRIFT_LEVELS`.
         since: UTC day on which the change most likely began; None when stable.
         direction: higher, lower or more extreme.
@@ -85,21 +87,19 @@ class Finding:
 
 
 def find_drift(
-    cloud: Cloud, held: Floats, stream: Stream, settings: DriftSettings, seed: int, points: Floats | None = None
+    cloud: Cloud, held: Floats, stream: Stream, settings: DriftSettings, random: np.random.Generator
 ) -> list[Finding]:
     """Return what has changed, all quantities together first; a quantity without a say is left out.
 
     Args:
-        cloud: model of one half of the window.
+        cloud: model of one half of the window, with cells of `JOBS_PER_CELL`.
         held: m × d, the other half.
         stream: jobs since.
         settings: how often a false alarm is borne.
-        seed: of the order of ties.
-        points: jobs of the cloud in their units; None: drawn anew.
+        random: draws from the cloud, and breaks ties.
     """
-    random, scaler = np.random.default_rng(seed), cloud.scaler
-    held = at_most(held, LARGEST, seed)
-    points = cloud.sample(LARGEST, seed)[0] if points is None else points
+    scaler = cloud.scaler
+    points = cloud.sample(POINTS, int(random.integers(2**32)))[0]
     before, after, among = (scaler.apply(rows)[0] for rows in (held, stream.raw, points))
     cells = cloud.cells_of(before), cloud.cells_of(after)
     tested = [number for number in np.flatnonzero(scaler.informative) if _says_something(stream.raw[:, number])]

@@ -73,4 +73,5 @@ def _smoothed(ordered: Floats) -> Floats:
     """
     halfway = (ordered[1:] + ordered[:-1]) / 2
     edges = np.concatenate([ordered[:1], halfway, ordered[-1:]])
-    return np.interp(np.linspace(0, 1, PIECES + 1), np.linspace(0, 1, len(edges)), edges)
+    smoothed: Floats = np.interp(np.linspace(0, 1, PIECES + 1), np.linspace(0, 1, len(edges)), edges)
+    return smoothed

@@ -36,16 +36,16 @@ def _holds(first: Floats, others: list[Floats]) -> bool:
 
 
 def impose(relations: Sequence[tuple[str, ...]], raw: Floats, dimensions: Sequence[str]) -> Floats:
-    """Return jobs (n × d) for which relations hold: a ratio is computed, a mean above its peak changes place with it."""
+    """Return jobs (n × d) for which relations hold: a ratio is computed, mean and peak are put in order."""
     place = {name: number for number, name in enumerate(dimensions)}
     found = raw.copy()
     for relation in relations:
         first, *others = (place[name] for name in relation)
         if len(others) == 1:
-            pair = raw[:, [first, *others]]
-            # A sort would put NaN last: a null stays where it is.
-            swapped = pair[:, 0] > pair[:, 1]
-            found[np.ix_(swapped, [first, *others])] = pair[swapped][:, ::-1]
+            low, high = raw[:, first], raw[:, others[0]]
+            # A comparison with NaN is false: a null stays where it is.
+            found[:, first] = np.where(low > high, high, low)
+            found[:, others[0]] = np.where(low > high, low, high)
         else:
             over, under = (raw[:, other] for other in others)
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -116,12 +116,12 @@ def spearman(rows: Floats) -> Floats:
     from scipy.stats import rankdata
 
     ranks = rankdata(rows, axis=0, nan_policy="omit")
-    centred = ranks - np.nanmean(np.where(np.isnan(ranks).all(axis=0), 0.0, ranks), axis=0)
-    known = ~np.isnan(centred)
-    values = np.where(known, centred, 0.0)
-    squares = (values**2).T @ known.astype(float)
+    known = (~np.isnan(ranks)).astype(float)
+    values = np.nan_to_num(ranks)
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation: Floats = values.T @ values / np.sqrt(squares * squares.T)
+        pairs, sums = known.T @ known, values.T @ known
+        squares = (values**2).T @ known - sums**2 / pairs
+        correlation: Floats = (values.T @ values - sums * sums.T / pairs) / np.sqrt(squares * squares.T)
     return correlation
 
 

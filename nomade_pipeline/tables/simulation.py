@@ -42,12 +42,12 @@ CLOUD_MODEL = Table(
         Column("jobs", "int64", "Jobs of the window that can be compared.", "jobs", minimum=0),
         Column("fitted", "int64", "Jobs that it was fitted to; the others were held out.", "jobs", minimum=0),
         Column("cells", "int64", "Cells of alike jobs.", "count", minimum=0),
-        Column("model", "text", "The model as JSON, for `nomade_pipeline.simulation.cloud.Cloud.from_json`.", null="there is too little to simulate from; `note` says what is missing"),
+        Column("model", "text", "The model as JSON: what `Cloud.from_json` reads.", null="there is none; see `note`"),
         Column("note", "text", "What is missing.", null="nothing is"),
     ),
     key=("cluster", "sample_time"),
     rollup_by=(),
-)  # fmt: skip
+)
 
 SIMULATION_CLOUD = Table(
     "simulation_cloud",
@@ -87,9 +87,10 @@ SIMULATION_VALIDATION = Table(
         Column(
             "measure",
             "text",
-            f"`{C2ST}`: AUC of a classifier that tries to tell them apart, 0.5 is the best; `{CORRELATION}`: root mean "
-            f"square difference of the rank correlations; `{COPIES}`: share of simulated jobs that are nearly copies of a "
-            f"real one; `{KS}`: largest difference of the distributions of a quantity.",
+            f"`{C2ST}`: AUC of a classifier that tries to tell them apart, 0.5 is the best; "
+            f"`{CORRELATION}`: root mean square difference of the rank correlations; "
+            f"`{COPIES}`: share of simulated jobs that are nearly copies of a real one; "
+            f"`{KS}`: largest difference of the distributions of a quantity.",
             allowed=MEASURES,
         ),
         _QUANTITY,
@@ -167,7 +168,7 @@ DRIFT = Table(
         Column("jobs", "int64", "Jobs of the last days in which it was measured.", "jobs", minimum=0),
         _share(
             "distance",
-            "Largest difference between ranks within the window and even ones (Kolmogorov): about the share of the jobs "
+            "Largest difference between ranks within the window and even ones (Kolmogorov): about the share of jobs "
             "that have changed.",
         ),
         _share("p", "Probability of such evidence by chance, all quantities counted; holds however often one looks."),
