@@ -16,11 +16,10 @@ from typing import Collection, Iterable, Mapping, Protocol, Sequence
 from nomade_pipeline.alerts.calendar import Stretch, Window
 from nomade_pipeline.alerts.notice import Message, Notice
 from nomade_pipeline.alerts.policy import SEVERITIES
+from nomade_pipeline.tables.contract import is_simulated
 
 # So many alerts of a message are told in full, with their series; of the others there are counts.
 MOST_IN_FULL = 20
-# Data that is no cluster's own, `architecture.md` decision 12.
-NOT_REAL = ("sim-*", "replay-*")
 
 # Rule, cluster, subject and number of an episode.
 EpisodeKey = tuple[str, str, str, int]
@@ -181,7 +180,8 @@ def _targets(notice: Notice, routes: Routes, now: datetime, told: Told) -> tuple
     dry: set[str] = set()
     for each in routes.routes:
         if each.concerns(notice):
-            pretends = each.dry_run or _like(notice.cluster, NOT_REAL)
+            # Nobody is to be woken by data that nobody measured.
+            pretends = each.dry_run or is_simulated(notice.cluster)
             (dry if pretends else real).update(_names(notice, each, now, told))
     return real, dry
 

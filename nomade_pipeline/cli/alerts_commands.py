@@ -14,6 +14,7 @@ from nomade_pipeline.cli.common import FINDING, FINE, Invocation, json_option, p
 from nomade_pipeline.cli.output import (
     age_text,
     bad,
+    cluster_name,
     echo_json,
     faint,
     good,
@@ -122,7 +123,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
         state_words(row),
         local(row["fired_time"]),
         row["rule"],
-        row["cluster"],
+        cluster_name(row["cluster"]),
         shorten_end(row["subject"], 32),
         shorten_end(row["summary"], 60),
     )

@@ -12,6 +12,7 @@ from nomade_pipeline.cli.output import (
     NULL,
     age_text,
     bar,
+    cluster_name,
     echo_json,
     faint,
     heading,
@@ -79,7 +80,7 @@ def _all(invocation: Invocation) -> list[dict[str, Any]]:
 def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     known = row["rate_per_day"] is not None
     return (
-        row["cluster"],
+        cluster_name(row["cluster"]),
         row["subject"],
         row["ok_word"] or row["trend"],
         f"{size_text(row['value'])} of {size_text(row['limit'])}" if known else None,
@@ -90,7 +91,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _show(found: Mapping[str, Any], asked: str) -> None:
     """Print the screen, and say when it is of another path than the one asked for."""
-    place = f"{printable(found['path'])} on {printable(found['cluster'])} / {printable(found['host'])}"
+    place = f"{printable(found['path'])} on {cluster_name(found['cluster'])} / {printable(found['host'])}"
     about = ", ".join(printable(found[name]) for name in ("fstype", "mount", "filesystem_id") if found[name])
     click.echo(f"{heading(place)}  {faint(about)}")
     if found["path"] != asked:

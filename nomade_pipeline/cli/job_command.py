@@ -9,8 +9,21 @@ import click
 from nomade_pipeline import clock
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
 from nomade_pipeline.cli.jobs_command import described, outcome_word, percent
-from nomade_pipeline.cli.output import NULL, age_text, bad, echo_json, faint, good, heading, printable, size_text, table
+from nomade_pipeline.cli.output import (
+    NULL,
+    age_text,
+    bad,
+    cluster_name,
+    echo_json,
+    faint,
+    good,
+    heading,
+    printable,
+    size_text,
+    table,
+)
 from nomade_pipeline.status.one_job import one_job
+from nomade_pipeline.tables.contract import is_simulated
 from nomade_pipeline.tables.outcomes import CANCELLED, DEPENDENCY, SUCCESS
 
 # Of an array so many tasks are shown in a table.
@@ -57,7 +70,8 @@ def _field(name: str, value: object) -> str:
 def _title(row: Mapping[str, Any], state: str) -> str:
     number = row["job_id"] or row["job_id_raw"]
     plain = "" if number == row["job_id_raw"] else faint(f" (number {printable(row['job_id_raw'])})")
-    return f"{heading('Job ' + printable(number))}{plain}  {state}  {printable(row['job_name'] or '')}"
+    where = f" of {cluster_name(row['cluster'])}" if is_simulated(row["cluster"]) else ""
+    return f"{heading('Job ' + printable(number) + where)}{plain}  {state}  {printable(row['job_name'] or '')}"
 
 
 def _queue_lines(job: Mapping[str, Any]) -> Iterator[str]:

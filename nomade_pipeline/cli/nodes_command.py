@@ -9,7 +9,20 @@ import click
 
 from nomade_pipeline import clock
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
-from nomade_pipeline.cli.output import NULL, age_text, bad, echo_json, faint, good, heading, pad, printable, table, warn
+from nomade_pipeline.cli.output import (
+    NULL,
+    age_text,
+    bad,
+    cluster_name,
+    echo_json,
+    faint,
+    good,
+    heading,
+    pad,
+    printable,
+    table,
+    warn,
+)
 from nomade_pipeline.cli.since import since_option
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.nodes import history, nodes
@@ -51,7 +64,7 @@ def nodes_command(
         return FINE
     for cluster in found:
         mark = bad(f"stale: {age_text(cluster['age_seconds'])} old") if cluster["stale"] else good("now")
-        click.echo(f"{heading(printable(cluster['cluster']))}  {len(cluster['nodes'])} nodes  {mark}")
+        click.echo(f"{heading(cluster_name(cluster['cluster']))}  {len(cluster['nodes'])} nodes  {mark}")
         click.echo("\n".join(line for row in cluster["nodes"] for line in node_lines(row)))
     return FINE
 

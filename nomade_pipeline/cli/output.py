@@ -9,6 +9,8 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import click
 
+from nomade_pipeline.tables.contract import is_simulated, labelled
+
 BAR_CELLS = 20
 _SPARKS = "▁▂▃▄▅▆▇█"
 _SIZES = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
@@ -79,10 +81,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Seque
 def cluster_first(
     headers: Sequence[str], rows: Sequence[Mapping[str, Any]], lines: Sequence[Sequence[Any]]
 ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Return headers and lines of a table, led by the cluster where the rows are of more than one."""
-    if len({row["cluster"] for row in rows}) < 2:
+    """Return headers and lines of a table, led by the cluster where the rows are of more than one, or of none real."""
+    clusters = {row["cluster"] for row in rows}
+    if len(clusters) < 2 and not any(map(is_simulated, clusters)):
         return tuple(headers), [tuple(line) for line in lines]
-    return ("cluster", *headers), [(row["cluster"], *line) for row, line in zip(rows, lines, strict=True)]
+    return ("cluster", *headers), [(cluster_name(row["cluster"]), *line) for row, line in zip(rows, lines, strict=True)]
+
+
+def cluster_name(cluster: str) -> str:
+    """Return the name of a cluster as every screen shows it: one that is not real says so."""
+    return printable(labelled(cluster))
 
 
 def bar(percent: float, size: int = BAR_CELLS) -> str:

@@ -13,6 +13,7 @@ from nomade_pipeline.cli.output import (
     NULL,
     age_text,
     bad,
+    cluster_name,
     echo_json,
     faint,
     good,
@@ -72,7 +73,7 @@ def _show_trends(invocation: Invocation, partition: str | None, *, as_json: bool
         echo_json(rows)
         return FINE
     for row in rows:
-        title = f"{printable(row['cluster'])}  {printable(row['subject'])}"
+        title = f"{cluster_name(row['cluster'])}  {printable(row['subject'])}"
         about = f"{number(row['value'], ',.0f')} waiting, hourly means up to {row['sample_time'][:16]}Z"
         click.echo("\n".join([f"{heading(title)}  {faint(about)}", *trend_lines(row, JOBS, "")]))
     return FINE
@@ -85,7 +86,7 @@ def _only(queue: dict[str, Any], partition: str) -> dict[str, Any]:
 
 def queue_lines(queue: Mapping[str, Any]) -> list[str]:
     """Return the screen of one cluster's queue."""
-    lines = [f"{heading(printable(queue['cluster']))}  {_freshness(queue)}", *_scheduler_lines(queue["scheduler"])]
+    lines = [f"{heading(cluster_name(queue['cluster']))}  {_freshness(queue)}", *_scheduler_lines(queue["scheduler"])]
     rows = [_partition_row(row) for row in queue["partitions"]]
     headers = ("partition", "running", "pending", "other", "CPUs run/wait", "nodes idle/out", "wait median", "wait max")
     lines += ["", table(headers, rows, right=headers[1:])]

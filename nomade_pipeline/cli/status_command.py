@@ -15,6 +15,7 @@ from nomade_pipeline.cli.output import (
     age_text,
     bad,
     cells,
+    cluster_name,
     echo_json,
     faint,
     good,
@@ -33,6 +34,7 @@ from nomade_pipeline.cli.status_screen import host_lines, percent_text
 from nomade_pipeline.cli.status_slurm import slurm_lines
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.overview import overview
+from nomade_pipeline.tables.contract import is_simulated
 
 # What the summary names of a host's file systems; an absent one may be meant to be.
 TROUBLE = ("hung", "denied", "error")
@@ -109,7 +111,7 @@ def _local(moment: datetime) -> str:
 
 
 def _host_title(host: Mapping[str, Any]) -> str:
-    name = f"{printable(host['cluster'])} / {printable(host['host'])}"
+    name = f"{cluster_name(host['cluster'])} / {printable(host['host'])}"
     return f"{heading(name)}  {_freshness(host)}"
 
 
@@ -129,7 +131,8 @@ def _freshness(host: Mapping[str, Any]) -> str:
 def _summary(hosts: Sequence[Mapping[str, Any]], columns: int) -> Iterator[str]:
     """Yield a line a host, those that need a look first."""
     headers = ("host", "age", "busy", "iowait", "mem free", "pressure", "fullest", "trouble")
-    several = len({host["cluster"] for host in hosts}) > 1
+    clusters = {host["cluster"] for host in hosts}
+    several = len(clusters) > 1 or any(map(is_simulated, clusters))
     rows = [_summary_row(host, columns, several=several) for host in hosts]
     # A stale host first, then one with trouble.
     order = sorted(range(len(hosts)), key=lambda i: (not hosts[i]["stale"], not rows[i][-1], rows[i][0]))
@@ -147,7 +150,7 @@ def _summary_row(host: Mapping[str, Any], columns: int, *, several: bool) -> tup
     age = NULL if host["age_seconds"] is None else age_text(host["age_seconds"])
     fullest = NULL if worst is None else shorten(printable(worst["path"]), max(8, columns // 8))
     return (
-        f"{host['cluster']}/{host['host']}" if several else host["host"],
+        f"{cluster_name(host['cluster'])}/{host['host']}" if several else host["host"],
         f"{age} !" if host["stale"] else age,
         number(host["cores"].get("busy_percent"), ".1f", "%"),
         number(host["cpu"].get("iowait_percent"), ".1f", "%"),

@@ -6,7 +6,20 @@ from collections import Counter
 from typing import Any, Iterator, Mapping, Sequence
 
 from nomade_pipeline.cli.nodes_command import node_lines
-from nomade_pipeline.cli.output import NULL, age_text, bad, faint, heading, pad, printable, shorten, shorten_end, warn
+from nomade_pipeline.cli.output import (
+    NULL,
+    age_text,
+    bad,
+    cluster_name,
+    faint,
+    heading,
+    pad,
+    printable,
+    shorten,
+    shorten_end,
+    warn,
+)
+from nomade_pipeline.tables.contract import is_simulated
 
 # More nodes than this are summarised; those out of use are named.
 MOST_NODES, MOST_OUT_OF_USE = 16, 8
@@ -18,7 +31,7 @@ def slurm_lines(found: Mapping[str, Any], columns: int) -> Iterator[str]:
     if not found["queue"]:
         yield _missing(found, "queue", columns)
     for queue in found["queue"]:
-        yield from _queue_lines(queue, several=len(found["queue"]) > 1)
+        yield from _queue_lines(queue, several=len(found["queue"]) > 1 or is_simulated(queue["cluster"]))
     yield heading("Nodes:") + _mark(found["nodes"])
     if not found["nodes"]:
         yield _missing(found, "nodes", columns)
@@ -45,9 +58,10 @@ def _queue_lines(queue: Mapping[str, Any], *, several: bool) -> Iterator[str]:
     for row in queue["partitions"]:
         if row.get("running_jobs") is None:
             continue
-        name = f"{queue['cluster']}/{row['partition']}" if several else row["partition"]
+        name = f"{cluster_name(queue['cluster'])}/{row['partition']}" if several else row["partition"]
         state = "" if row.get("state") in (None, "up") else warn(f"  {row['state']}")
-        label = pad(shorten(printable(name), 15), 15)
+        size = 32 if is_simulated(queue["cluster"]) else 15
+        label = pad(shorten(printable(name), size), size)
         yield f"  {label} Running: {row['running_jobs']:>4}  Pending: {row['pending_jobs']:>4}{state}"
 
 

@@ -168,13 +168,24 @@ def percent(name: str, description: str, *, rollup: bool = False, null: Optional
 
 # Value of ``source`` of rows that nobody measured.
 SIMULATED = "simulated"
-# How the names of clusters begin whose data is no real cluster's own.
-_NOT_REAL = ("sim-", "replay-")
+# How the names of clusters begin whose data is no real cluster's own, and what it is.
+_NOT_REAL = {"sim-": SIMULATED, "replay-": "replayed"}
 
 
 def is_simulated(cluster: str) -> bool:
     """Whether a cluster is simulated or replayed, by its name: whatever is shown of it says so."""
-    return cluster.startswith(_NOT_REAL)
+    return bool(origin_of(cluster))
+
+
+def origin_of(cluster: str) -> str:
+    """Return what a cluster's data is, for people: ``simulated``, ``replayed``, or empty for a real cluster."""
+    return next((word for beginning, word in _NOT_REAL.items() if cluster.startswith(beginning)), "")
+
+
+def labelled(cluster: str) -> str:
+    """Return a cluster's name as people are shown it: `sim-demo (simulated)`."""
+    origin = origin_of(cluster)
+    return f"{cluster} ({origin})" if origin else cluster
 
 
 CLUSTER = Column("cluster", "text", "Name of the cluster, from `[general] cluster_name`.")

@@ -74,6 +74,30 @@ class History:
         """Until when a job that has started ran: its end, or the end of the window."""
         return np.where(self.ended, self.schedule.end, self.scenario.seconds)
 
+    @cached_property
+    def eligible(self) -> Floats:
+        """When a job could first start: at its submission, or when the job before it has ended well; NaN: never."""
+        parent = self.jobs.parent
+        waits = parent != NONE
+        well = self.ended[parent] & (self.outcome[parent] == outcomes.SUCCESS)
+        after = np.where(well, np.maximum(self.schedule.end[parent], self.jobs.submit), np.nan)
+        return np.where(waits, after, self.jobs.submit)
+
+    @cached_property
+    def gpu_slots(self) -> Integers:
+        """Which GPUs of its node a job holds, as bits: each takes the first that are free when it starts."""
+        schedule, slots = self.schedule, np.zeros(len(self.jobs), np.int64)
+        free_from: dict[tuple[int, int], int] = {}
+        with_gpus = np.flatnonzero(self.started & (self.jobs.gpus > 0))
+        for job in with_gpus[np.argsort(schedule.start[with_gpus], kind="stable")].tolist():
+            node, start = int(schedule.nodes[schedule.offsets[job]]), int(schedule.start[job])
+            there = range(self.park.kinds[node].gpus)
+            free = [slot for slot in there if free_from.get((node, slot), 0) <= start]
+            for slot in free[: int(self.jobs.gpus[job])]:
+                free_from[node, slot] = int(schedule.end[job])
+                slots[job] |= 1 << slot
+        return slots
+
     def run_of(self, name: str) -> Floats:
         """Return a column of the runs, one value a job."""
         column: Floats = getattr(self.runs, name)[:, 0]

@@ -111,7 +111,7 @@ def _about(history: History, jobs: Integers) -> dict[str, Any]:
         "group_name": _accounts(history.people, job.user[jobs]),
         "qos": "normal",
         "work_dir": "/home",
-        "eligible_time": moments(history.scenario, job.submit[jobs]),
+        "eligible_time": moments(history.scenario, history.eligible[jobs]),
         "start_time": moments(history.scenario, start),
         "end_time": moments(history.scenario, schedule.end[jobs]),
         "wait_seconds": np.where(started, start - job.submit[jobs], np.nan),

@@ -10,6 +10,7 @@ import numpy as np
 from nomade_pipeline.analysis.series import Flags
 from nomade_pipeline.tables import outcomes
 from nomade_pipeline.tables.nodes import JOB_MONITOR
+from nomade_pipeline.workload.device_rows import gpu_uuids
 from nomade_pipeline.workload.frames import moments, rows, texts
 from nomade_pipeline.workload.host_load import memory_in_use
 from nomade_pipeline.workload.job_rows import exit_codes, job_numbers, names_of
@@ -85,6 +86,7 @@ def _rows(running: Running, *, final: bool) -> polars.DataFrame:
         "unattributed_write_bytes": 0,
         # The rate of a minute undisturbed; the first reading has none before it.
         "write_peak_bytes_per_second": np.where(seconds - start > MINUTE, rate, np.nan),
+        "gpu_uuids": gpu_uuids(running, job, running.node),
         "gpu_util_percent": np.where(gpus > 0, 100 * history.jobs.of_profile("gpu_busy")[job], np.nan),
         "gpu_memory_bytes": np.where(gpus > 0, history.vram[job] * gpus, np.nan),
         "restarts": 0,

@@ -72,7 +72,7 @@ def running_on(history: History, day: date) -> Running:
     from_minute = first // MINUTE
     length = -(-last // MINUTE) - from_minute
     pair = np.repeat(np.arange(len(job)), length)
-    minute = from_minute[pair] + _counted(length)
+    minute = from_minute[pair] + counted(length)
     job, node, first, last = job[pair], node[pair], first[pair], last[pair]
     until = np.minimum(history.until[job], (minute + 1) * MINUTE)
     profile = history.jobs.profile[job]
@@ -108,9 +108,9 @@ def _placed(history: History, jobs: Integers) -> tuple[Integers, Integers]:
     """Return job and node of each node that some jobs are on."""
     schedule = history.schedule
     count = np.diff(schedule.offsets)[jobs]
-    return np.repeat(jobs, count), schedule.nodes[np.repeat(schedule.offsets[jobs], count) + _counted(count)]
+    return np.repeat(jobs, count), schedule.nodes[np.repeat(schedule.offsets[jobs], count) + counted(count)]
 
 
-def _counted(lengths: Integers) -> Integers:
+def counted(lengths: Integers) -> Integers:
     """Return 0, 1, … for each length, one behind the other."""
     return np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)

@@ -78,7 +78,8 @@ def weather_of(scenario: Scenario, park: Park) -> Weather:
 def _storms(scenario: Scenario) -> Floats:
     random = scenario.random("storms")
     factor = np.ones(scenario.minutes)
-    count = random.poisson(profiles.STORMS_PER_DAY * scenario.seconds / DAY)
+    # At least one, so that every cause is at work in a short window too.
+    count = max(1, random.poisson(profiles.STORMS_PER_DAY * scenario.seconds / DAY))
     for _ in range(count):
         begin = random.integers(0, scenario.minutes)
         length = profiles.STORM_MINUTES * random.lognormal(0.0, profiles.STORM_SPREAD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING, Callable
 
 from nomade_pipeline import clock
 from nomade_pipeline.ingest.partition import is_over
@@ -15,13 +15,17 @@ from nomade_pipeline.quality.contract import check
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.contract import Table
 from nomade_pipeline.tables.nodes import JOB_MONITOR, NODE_STATE
+from nomade_pipeline.tables.operations import COLLECTION_LOG
 from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
+from nomade_pipeline.workload.device_rows import device_rows
 from nomade_pipeline.workload.history import History
 from nomade_pipeline.workload.host_load import host_load
 from nomade_pipeline.workload.host_rows import system_rows
 from nomade_pipeline.workload.job_rows import job_metrics
+from nomade_pipeline.workload.log_rows import collection_log
 from nomade_pipeline.workload.monitor_rows import job_monitor
 from nomade_pipeline.workload.node_rows import node_state
+from nomade_pipeline.workload.queue_rows import queue_rows
 from nomade_pipeline.workload.running import ending_on, running_on, seconds_of
 from nomade_pipeline.workload.truth import write_truth
 
@@ -62,20 +66,25 @@ def write_history(store: Store, history: History, progress: Callable[[str, float
     days = history.scenario.days
     for number, day in enumerate(days):
         progress(f"writing {day}", number / len(days))
-        for table, frame in tables_of_day(history, day):
+        for table, frame in tables_of_day(history, day).items():
             _write(store, history, day, table, _sound(table, frame), written)
     write_truth(store.paths.truth / history.scenario.cluster, history)
     return written
 
 
-def tables_of_day(history: History, day: date) -> Iterator[tuple[Table, polars.DataFrame]]:
-    """Yield the rows of each table of a UTC day."""
+def tables_of_day(history: History, day: date) -> dict[Table, polars.DataFrame]:
+    """Return the rows of each table of a UTC day."""
     running = running_on(history, day)
     load = host_load(running)
-    yield JOB_METRICS, job_metrics(history, seconds_of(history, day))
-    yield JOB_MONITOR, job_monitor(running, ending_on(history, day))
-    yield NODE_STATE, node_state(running, load)
-    yield from system_rows(running, load).items()
+    frames = {
+        JOB_METRICS: job_metrics(history, seconds_of(history, day)),
+        JOB_MONITOR: job_monitor(running, ending_on(history, day)),
+        NODE_STATE: node_state(running, load),
+        **queue_rows(running, load),
+        **system_rows(running, load),
+        **device_rows(running, load),
+    }
+    return {**frames, COLLECTION_LOG: collection_log(running, load, frames)}
 
 
 def _sound(table: Table, frame: polars.DataFrame) -> polars.DataFrame:

@@ -18,11 +18,6 @@ from nomade_pipeline.workload.write import tables_of_day
 Day = dict[Table, pl.DataFrame]
 
 
-@pytest.fixture(scope="module")
-def days(small: History) -> list[Day]:
-    return [dict(tables_of_day(small, day)) for day in small.scenario.days]
-
-
 def whole(days: list[Day], table: Table) -> pl.DataFrame:
     return pl.concat(day[table] for day in days)
 
