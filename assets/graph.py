@@ -3,6 +3,70 @@
 The arithmetic is in `nomade_pipeline.network`.
 """
 
+from datetime import date
+from typing import Any, Callable, Iterator
+
 import dagster as dg
 
-GRAPH_ASSETS: list[dg.AssetsDefinition] = []
+from assets.computed import DAILY_FRESHNESS, ONCE_A_DAY, computed_spec, picture
+from nomade_pipeline.network.community_day import communities_of_day
+from nomade_pipeline.network.hotspot_day import hotspots_of_day
+from nomade_pipeline.network.layout_day import layout_of_day
+from nomade_pipeline.network.pictures import PICTURES
+from nomade_pipeline.network.statistics_day import statistics_of_day
+from nomade_pipeline.resources import BACKFILL, IO_RETRY, NomadeResource
+from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.network import COMMUNITIES, GRAPH_HOTSPOTS, GRAPH_LAYOUT, GRAPH_STATISTICS
+
+# --- What the network says: communities, statistics, layout, hotspots.
+
+SIMILARITY = dg.AssetKey(["features", "jobs"])
+
+
+def build_network_asset(
+    subject: str, table: Table, compute: Callable[..., dict[str, Any]], kinds: set[str]
+) -> dg.AssetsDefinition:
+    """Build an asset that says something about the network of the window that ends with its day.
+
+    Args:
+        subject: second part of its key; also names its picture.
+        table: the table that it fills, or the first of several.
+        compute: writes the tables of a day and returns figures.
+        kinds: what it is computed with.
+    """
+
+    @dg.multi_asset(
+        name=f"graph_{subject}",
+        specs=[computed_spec(subject, table, [SIMILARITY], {"parquet", *kinds}, ONCE_A_DAY, DAILY_FRESHNESS)],
+        backfill_policy=BACKFILL,
+        pool="lake",
+        retry_policy=IO_RETRY,
+    )
+    def network_asset(context: dg.AssetExecutionContext, nomade: NomadeResource) -> Iterator[Any]:
+        store, config = nomade.store(), nomade.config()
+        figures: dict[str, Any] = {}
+        for key in context.partition_keys:
+            figures = compute(store, config, date.fromisoformat(key))
+        yield dg.MaterializeResult(
+            metadata={**figures, **_pictures(nomade, subject, table, context.partition_keys[-1])}
+        )
+
+    return network_asset
+
+
+def _pictures(nomade: NomadeResource, subject: str, table: Table, key: str) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return the picture of each cluster that has one on a day."""
+    lake, day = nomade.store().lake, date.fromisoformat(key)
+    clusters = [cluster for cluster in lake.clusters(table) if lake.has(table, cluster, day)]
+    drawn = {cluster: PICTURES[subject](lake, cluster, day) for cluster in clusters}
+    return {f"picture_{cluster}": picture(png) for cluster, png in drawn.items() if png is not None}
+
+
+NETWORK_ASSETS = [
+    build_network_asset("communities", COMMUNITIES, communities_of_day, {"igraph", "infomap"}),
+    build_network_asset("statistics", GRAPH_STATISTICS, statistics_of_day, {"numba"}),
+    build_network_asset("layout", GRAPH_LAYOUT, layout_of_day, {"numba"}),
+    build_network_asset("hotspots", GRAPH_HOTSPOTS, hotspots_of_day, {"numpy"}),
+]
+
+GRAPH_ASSETS: list[dg.AssetsDefinition] = [*NETWORK_ASSETS]

@@ -202,6 +202,31 @@ class SimilaritySettings:
     )
 
 
+# In place of a bound of a zone: the median of the window.
+WINDOW_MEDIAN = -1.0
+
+
+def _bound(effect: str) -> Any:
+    return key(
+        WINDOW_MEDIAN,
+        f"{effect}; -1: the median of the window.",
+        minimum=-1,
+        test="tests/unit/network/test_zones.py::test_the_bounds_of_the_zones_are_configured",
+    )
+
+
+@dataclass(frozen=True)
+class ZoneSettings:
+    """`[zones]`: the safe and the danger zone in the space of NFS writes, local writes and I/O wait."""
+
+    safe_nfs_write_gb: float = _bound("Most GB that a job in the safe zone writes to NFS")
+    safe_local_write_gb: float = _bound("GB above which one in the safe zone writes to local disks")
+    safe_iowait_percent: float = _bound("Most I/O wait of the hosts of one in the safe zone, in per cent")
+    danger_nfs_write_gb: float = _bound("GB above which a job in the danger zone writes to NFS")
+    danger_local_write_gb: float = _bound("Most GB that one in the danger zone writes to local disks")
+    danger_iowait_percent: float = _bound("I/O wait in per cent above which the hosts of one in the danger zone are")
+
+
 @dataclass(frozen=True)
 class DashboardSettings:
     """`[dashboard]`."""
@@ -319,6 +344,7 @@ class Config:
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
     drift: DriftSettings = field(default_factory=DriftSettings)
+    zones: ZoneSettings = field(default_factory=ZoneSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     derived: DerivedSettings = field(default_factory=DerivedSettings)
