@@ -14,6 +14,7 @@ NAMES = (
     "slurm_scale",
     "derivatives",
     "features",
+    "communities",
     "alerts",
     "alert_windows",
     "backtesting",

@@ -72,7 +72,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "similarity": Entry("later_commands", "Analyse how alike jobs are (not in this version)."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
-        "report": Entry("report_command", "Report on the features of jobs."),
+        "report": Entry("report_command", "Report on features and network of jobs."),
         "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
     },
     "Keep": {
