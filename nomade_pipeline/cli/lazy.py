@@ -69,7 +69,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Understand": {
         "compute": Entry("compute_command", "Compute features and networks without Dagster."),
         "features": Entry("features_command", "Show what is known of one job, and since when."),
-        "similarity": Entry("later_commands", "Analyse how alike jobs are (not in this version)."),
+        "similarity": Entry("similarity_command", "Show how alike jobs are, and the jobs most like one."),
+        "drift": Entry("drift_command", "Show whether jobs have changed, and since when."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
         "report": Entry("report_command", "Report on features and network of jobs."),

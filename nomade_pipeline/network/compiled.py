@@ -303,3 +303,36 @@ def fill_edges(ids: Any, scores: Any, starts: Any, first: Any, second: Any, weig
         order = np.argsort(second[starts[node] : starts[node + 1]])
         second[starts[node] : starts[node + 1]] = second[starts[node] : starts[node + 1]][order]
         weight[starts[node] : starts[node + 1]] = weight[starts[node] : starts[node + 1]][order]
+
+
+@compiled()
+def simpson_search(
+    columns: Any, held: Any, weights: Any, first: int, no_bin: int, threshold: float, results: Any
+) -> None:
+    """Write the nearest nodes of some nodes by Simpson similarity.
+
+    Args:
+        columns: d × n, the bin of each quantity of each node.
+        held: bins that each node holds.
+        weights: jobs of each node.
+        first: number of the first node to search for.
+        no_bin: what stands for a quantity that was not measured.
+        threshold: least similarity.
+        results: numbers and similarities, q × k; how many others reach the threshold, and how many jobs these are.
+    """
+    ids, scores, reached, jobs = results
+    shared = np.empty(columns.shape[1], np.uint8)
+    for i in range(len(ids)):
+        node, found = first + i, 0
+        shared[:] = 0
+        for column in columns:
+            own = column[node]
+            if own != no_bin:
+                for j in range(len(shared)):
+                    shared[j] += np.uint8(column[j] == own)
+        for j in range(len(shared)):
+            score = shared[j] / min(held[node], held[j])
+            if score >= threshold and j != node:
+                reached[i] += 1
+                jobs[i] += weights[j]
+                found = insert(ids[i], scores[i], found, j, score)

@@ -137,7 +137,7 @@ def _window(window: Window, graph: SimilarityGraph | None, config: Config) -> po
         "jobs": jobs.height,
         "eligible_jobs": int(vectors.eligible.sum()),
         "measured_dimensions": int(vectors.scaler.informative.sum()),
-        **_size(graph),
+        **(graph.figures if graph else {}),
         "threshold": config.prediction.similarity_threshold,
         "neighbours": config.similarity.neighbours,
         "clip": vectors.scaler.clip,
@@ -148,21 +148,3 @@ def _window(window: Window, graph: SimilarityGraph | None, config: Config) -> po
         "note": window.note,
     }
     return conform(pl.DataFrame([row], infer_schema_length=None), SIMILARITY_WINDOWS)
-
-
-def _size(graph: SimilarityGraph | None) -> dict[str, Any]:
-    """Return the columns of `similarity_windows` that are null without a graph."""
-    names = ("nodes", "edges", "hidden_edges", "counted_nodes", "degree_mean", "degree_median", "degree_max")
-    if graph is None:
-        return dict.fromkeys(names)
-    known = graph.degree[graph.degree >= 0]
-    values = (
-        graph.edges.nodes,
-        len(graph.edges.first),
-        graph.edges.hidden,
-        graph.counted_nodes,
-        float(known.mean()),
-        float(np.median(known)),
-        int(known.max()),
-    )
-    return dict(zip(names, values, strict=True))

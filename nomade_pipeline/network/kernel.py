@@ -48,6 +48,14 @@ def _ordered_sum(values: Floats) -> Floats:
     return total
 
 
+def exact_scores(queries: Floats, rows: Floats) -> Floats:
+    """Return the scores of queries with rows by definition, q × n: a table, so for few of either."""
+    total = np.zeros((len(queries), len(rows)))
+    for d in range(rows.shape[1]):
+        total += np.multiply.outer(queries[:, d], rows[:, d])
+    return total
+
+
 @dataclass(frozen=True)
 class Neighbours:
     """The nearest nodes of each query, nearest first.
@@ -127,7 +135,7 @@ class Index:
             search(quick[batch], exact[batch], own[batch], order, cells, self.rows, self.slack, threshold, found)
             ids[batch], scores[batch] = found
 
-        _in_threads(answer, batches)
+        in_threads(answer, batches)
         return Neighbours(ids, scores)
 
     def degrees(self, threshold: float, weights: Ints, of: Ints | None = None) -> Degrees:
@@ -151,7 +159,7 @@ class Index:
             itself = _own_scores(self.rows[batch]) >= threshold
             nodes[batch], jobs[batch] = found[0] - itself, found[1] - itself * weights[batch]
 
-        _in_threads(answer, self._cell_batches(of))
+        in_threads(answer, self._cell_batches(of))
         return Degrees(nodes, jobs) if of is None else Degrees(nodes[of], jobs[of])
 
     @cached_property
@@ -250,7 +258,7 @@ def _assigned(points: Floats32, centres: Floats32, width: int) -> Any:
     def answer(piece: Any) -> None:
         assign(points[piece[0] : piece[-1] + 1], block, width, len(centres), nearest[piece[0] : piece[-1] + 1])
 
-    _in_threads(answer, [piece for piece in pieces if len(piece)])
+    in_threads(answer, [piece for piece in pieces if len(piece)])
     return nearest
 
 
@@ -272,7 +280,7 @@ def _centres(points: Floats32) -> tuple[Floats32, int]:
     return centres, width
 
 
-def _in_threads(answer: Callable[[Any], None], batches: list[Any]) -> None:
+def in_threads(answer: Callable[[Any], None], batches: list[Any]) -> None:
     """Call a compiled function for each batch, on all processors that this process may use."""
     if len(batches) == 1:
         answer(batches[0])

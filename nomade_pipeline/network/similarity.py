@@ -46,6 +46,20 @@ class SimilarityGraph:
     degree: Ints
     counted_nodes: int
 
+    @property
+    def figures(self) -> dict[str, int | float]:
+        """The columns of `similarity_windows` that are null without a graph."""
+        known = self.degree[self.degree >= 0]
+        return {
+            "nodes": self.edges.nodes,
+            "edges": len(self.edges.first),
+            "hidden_edges": self.edges.hidden,
+            "counted_nodes": self.counted_nodes,
+            "degree_mean": float(known.mean()),
+            "degree_median": float(np.median(known)),
+            "degree_max": int(known.max()),
+        }
+
 
 def collapse(values: Floats, mask: Flags, eligible: Flags) -> Nodes:
     """Put jobs with equal vectors and masks together.

@@ -16,9 +16,8 @@ from support.slurm import ENDED, slurm_cycle
 
 from nomade_pipeline.cli.lazy import COMMANDS, SECTIONS, load
 from nomade_pipeline.cli.main import cli
-from nomade_pipeline.computing import days_with_jobs
+from nomade_pipeline.computing import STEPS, days_with_jobs
 from nomade_pipeline.config.settings import Config
-from nomade_pipeline.features.day import features_of_day
 
 # What each command is called with where it needs arguments.
 ARGUMENTS = {
@@ -67,8 +66,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill_spool(root, minutes=3)
     spool(root / "spool", *slurm_cycle(T0 - timedelta(minutes=1)), host="head")
     store = ingest(root, minutes=60)
-    for day in days_with_jobs(store):
-        features_of_day(store, Config(), day)
+    for step in STEPS.values():
+        for day in days_with_jobs(store):
+            step.compute(store, Config(), day)
     return root
 
 
