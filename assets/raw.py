@@ -15,7 +15,7 @@ from nomade_pipeline.ingest.partition import PartitionReport, fill_partition
 from nomade_pipeline.quality.freshness import newest_data
 from nomade_pipeline.resources import BACKFILL, DAILY, FRESHNESS, IO_RETRY, OWNERS, NomadeResource, column_schema
 from nomade_pipeline.tables.catalog import RAW_TABLES
-from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.contract import Table, labelled
 
 CONTRACT_CHECK = "rows_fulfil_the_contract"
 NEWEST_CHECK = "newest_data_is_there"
@@ -114,7 +114,7 @@ def _metadata(reports: list[PartitionReport]) -> dict[str, Any]:
         "spool_files_read": sum(report.day.files for report in reports),
         "quarantined": sum(report.day.refused.total() for report in reports),
         "rows_from_archive": sum(report.from_archive for report in reports),
-        "clusters": sorted({cluster for report in reports for cluster in report.day.clusters}),
+        "clusters": sorted({labelled(cluster) for report in reports for cluster in report.day.clusters}),
         "sampled_here": any(report.sampled for report in reports),
         "days_closed": sum(report.closed for report in reports),
         "rows_by_day": dg.TableMetadataValue(

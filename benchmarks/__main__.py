@@ -13,6 +13,7 @@ NAMES = (
     "importing",
     "slurm_scale",
     "derivatives",
+    "simulation",
     "features",
     "graph",
     "alerts",

@@ -40,6 +40,7 @@ class Step:
 
 # In the order in which each needs the ones before.
 STEPS: dict[str, Step] = {
+    "trends": Step("nomade_pipeline.ingest.derive:trends_of_day", window=True),
     "features": Step("nomade_pipeline.features.day:features_of_day"),
     "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
     "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
@@ -49,6 +50,11 @@ STEPS: dict[str, Step] = {
     "statistics": Step("nomade_pipeline.network.statistics_day:statistics_of_day", window=True),
     "layout": Step("nomade_pipeline.network.layout_day:layout_of_day", window=True),
     "hotspots": Step("nomade_pipeline.network.hotspot_day:hotspots_of_day", window=True),
+    "cloud": Step("nomade_pipeline.simulation.day:cloud_of_day", window=True),
+    "validation": Step("nomade_pipeline.simulation.day:validation_of_day", window=True),
+    "coverage": Step("nomade_pipeline.simulation.day:coverage_of_day", window=True),
+    "anomalies": Step("nomade_pipeline.simulation.day:anomalies_of_day", window=True),
+    "drift": Step("nomade_pipeline.simulation.day:drift_of_day", window=True),
 }
 
 

@@ -21,6 +21,8 @@ from nomade_pipeline.config.settings import Config
 if TYPE_CHECKING:
     import dagster as dg
 
+    from nomade_pipeline.workload.simulate import Simulated
+
 # A few cycles, so that there is something to average, and short, because a person waits.
 CYCLES = 3
 CYCLE_SECONDS = 2
@@ -40,26 +42,40 @@ interval = 15
 interval = 15
 """
 
+# A simulated cluster beside this machine, small because a person waits.
+SIMULATED = "sim-demo"
+SIMULATED_HOSTS = 4
+
 QUERIES = (
     (
         "How full are the file systems?",
         (
             "SELECT path, fstype, round(total_bytes / 1e9, 1) AS total_gb, used_percent, inodes_used_percent, status "
-            "FROM disk QUALIFY row_number() OVER (PARTITION BY host, path ORDER BY sample_time DESC) = 1"
+            "FROM disk WHERE cluster = 'demo' "
+            "QUALIFY row_number() OVER (PARTITION BY host, path ORDER BY sample_time DESC) = 1"
         ),
     ),
     (
         "What did the CPUs do, sample by sample?",
         (
             "SELECT sample_time, interval_seconds, cpus, busy_percent, iowait_percent, imbalance_ratio "
-            "FROM mpstat_summary ORDER BY sample_time DESC LIMIT 5"
+            "FROM mpstat_summary WHERE cluster = 'demo' ORDER BY sample_time DESC LIMIT 5"
         ),
     ),
     (
         "What do the hourly rollups say of the disks?",
         (
             "SELECT subject AS device, metric, hour, count, round(mean, 2) AS mean, max FROM hourly "
-            "WHERE table_name = 'iostat' AND metric IN ('util_percent', 'write_bytes_per_second') ORDER BY 1, 2"
+            "WHERE cluster = 'demo' AND table_name = 'iostat' "
+            "AND metric IN ('util_percent', 'write_bytes_per_second') ORDER BY 1, 2"
+        ),
+    ),
+    (
+        "How did the jobs of the simulated cluster end?",
+        (
+            f"SELECT state, count(*) AS jobs, round(avg(wait_seconds) / 60) AS wait_minutes, "
+            f"round(avg(cpu_efficiency_ratio), 2) AS cpu_efficiency FROM job_metrics WHERE cluster = '{SIMULATED}' "
+            "GROUP BY state ORDER BY jobs DESC"
         ),
     ),
 )
@@ -102,6 +118,30 @@ def sample(config: Config, on_cycle: Callable[[list[RunReport]], None]) -> None:
 
     for _ in range(CYCLES):
         on_cycle(run_once(config, list(COLLECTORS), LiveProbe(), CYCLE_SECONDS))
+
+
+def simulate(config: Config, jobs: int, days: int, seed: int, progress: Callable[[str, float], None]) -> Simulated:
+    """Put a simulated cluster in the place of the last demo's, with its jobs of past days rolled up.
+
+    Today's rollups, and those of all else, are the business of the pipeline.
+    """
+    from nomade_pipeline.forgetting import forget, known_clusters
+    from nomade_pipeline.ingest.rollup import roll_up_day
+    from nomade_pipeline.store.home import Store
+    from nomade_pipeline.tables.nodes import JOB_MONITOR, NODE_STATE
+    from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
+    from nomade_pipeline.workload.scenario import Scenario
+    from nomade_pipeline.workload.simulate import simulate as run
+
+    store = Store.at(config.paths.root)
+    if SIMULATED in known_clusters(store):
+        forget(store, SIMULATED, force=True)
+    now = clock.now().replace(second=0, microsecond=0)
+    scenario = Scenario.ending(now, days, cluster=SIMULATED, jobs=jobs, hosts=SIMULATED_HOSTS, seed=seed)
+    done = run(store, scenario, progress)
+    for day in done.scenario.days[:-1]:
+        roll_up_day(store, day, tables=(JOB_METRICS, JOB_MONITOR, NODE_STATE))
+    return done
 
 
 def materialise(config: Config, config_path: Path) -> Materialised:

@@ -24,6 +24,7 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.probes import LiveProbe, Probe
 from nomade_pipeline.store.heartbeat import Heartbeat, last_beat
 from nomade_pipeline.store.replace import replace_text
+from nomade_pipeline.tables.contract import is_simulated
 from nomade_pipeline.transport.failure import DeliveryError
 
 # How long one target may take.
@@ -55,8 +56,10 @@ def start(config: Callable[[], Config], probe: LiveProbe, journal: Journal) -> t
 
 
 def is_mine(config: Config, beat: Optional[Heartbeat], probe: Probe) -> bool:
-    """Whether the agent of this host is one that watches."""
+    """Whether the agent of this host is one that watches; nobody is told of a cluster that is not real."""
     host = config.general.host
+    if is_simulated(config.general.cluster_name):
+        return False
     if config.deadman.hosts:
         return _short(host) in map(_short, config.deadman.hosts)
     return (beat is not None and _short(beat.host) == _short(host)) or "slurmctld" in daemons(probe)

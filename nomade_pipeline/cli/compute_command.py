@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 import click
 
 from nomade_pipeline.cli.common import FINE, Invocation, json_option, pass_invocation
-from nomade_pipeline.cli.output import echo_json, table
+from nomade_pipeline.cli.output import echo_json, printable, table
 from nomade_pipeline.computing import STEPS, days_with_jobs
 from nomade_pipeline.errors import NoData
 from nomade_pipeline.status.jobs import HINT
@@ -93,7 +93,9 @@ def _tell(told: Sequence[dict[str, Any]]) -> None:
 
 
 def _figure(name: str, value: object) -> str:
-    """Return a figure in words; names of what was found need no label."""
+    """Return a figure in words; names of what was found need no label, figures of a cluster stand behind its name."""
+    if isinstance(value, Mapping):
+        return f"{printable(name)}: " + ", ".join(_figure(*pair) for pair in value.items())
     if isinstance(value, str):
         return value or f"no {name.replace('_', ' ')}"
     shown = f"{value:,}" if isinstance(value, int) else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -70,6 +70,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "compute": Entry("compute_command", "Compute features and networks without Dagster."),
         "features": Entry("features_command", "Show what is known of one job, and since when."),
         "similarity": Entry("similarity_command", "Show how alike jobs are, and the jobs most like one."),
+        "drift": Entry("drift_command", "Show whether jobs have changed, and since when."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
         "report": Entry("report_command", "Report on the features of jobs."),

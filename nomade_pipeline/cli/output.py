@@ -9,7 +9,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import click
 
-from nomade_pipeline.tables.contract import is_simulated, origin_of
+from nomade_pipeline.tables.contract import is_simulated, labelled
 
 BAR_CELLS = 20
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -90,8 +90,7 @@ def cluster_first(
 
 def cluster_name(cluster: str) -> str:
     """Return the name of a cluster as every screen shows it: one that is not real says so."""
-    origin = origin_of(cluster)
-    return f"{printable(cluster)} ({origin})" if origin else printable(cluster)
+    return printable(labelled(cluster))
 
 
 def bar(percent: float, size: int = BAR_CELLS) -> str:

@@ -13,6 +13,9 @@ from nomade_pipeline import supervisor
 from nomade_pipeline.agent.runs import RunReport
 from nomade_pipeline.cli.common import FINDING, Invocation, pass_invocation
 from nomade_pipeline.cli.output import bad, faint, good, heading
+from nomade_pipeline.cli.progress import Bar
+from nomade_pipeline.cli.simulate_command import days_option, jobs_option, seed_option
+from nomade_pipeline.config.settings import Config
 
 DEMO_FOLDER = "~/.local/share/nomade-demo"
 PORT = 3000
@@ -67,43 +70,47 @@ def stop_command(invocation: Invocation) -> None:
 
 
 @click.command("demo", epilog="\b\nExamples:\n  nomade demo\n  nomade demo --no-serve\n  nomade demo --port 3001")
-@click.option("--jobs", type=click.IntRange(1), help="Simulated jobs (the simulated cluster is not in this version).")
-@click.option("--days", type=click.IntRange(1), help="Simulated days (not in this version).")
-@click.option("--seed", type=int, help="Seed of the simulation (not in this version).")
+@jobs_option(500)
+@days_option(2)
+@seed_option
 @click.option("--no-serve", is_flag=True, envvar="NOMADE_DEMO_NO_SERVE", help="End without leaving the web UI running.")
 @host_option
 @port_option
 @pass_invocation
-def demo_command(
-    invocation: Invocation, jobs: int | None, days: int | None, seed: int | None, no_serve: bool, host: str, port: int
-) -> int:
+def demo_command(invocation: Invocation, jobs: int, days: int, seed: int, no_serve: bool, host: str, port: int) -> int:
     """Sample this machine, run the whole pipeline on it, show the result, and leave the web UI running.
 
-    Needs no cluster and no root. All data lies in a folder of its own (~/.local/share/nomade-demo, or
-    --data-dir). NOMADE_DEMO_SERVE=0 is the same as --no-serve.
+    A simulated cluster, sim-demo, stands beside this machine. Needs no cluster and no root. All data lies in a folder
+    of its own (~/.local/share/nomade-demo, or --data-dir). NOMADE_DEMO_SERVE=0 is the same as --no-serve.
     """
     from nomade_pipeline import demo
 
-    for name, value in (("--jobs", jobs), ("--days", days), ("--seed", seed)):
-        if value is not None:
-            click.echo(faint(f"{name} has no effect yet: the simulated cluster is not in this version"), err=True)
     folder = (invocation.data_dir or Path(DEMO_FOLDER)).expanduser().absolute()
+    serve = not no_serve and invocation.environment.get("NOMADE_DEMO_SERVE") != "0"
     try:
-        return _run_demo(
-            folder, host, port, serve=not no_serve and invocation.environment.get("NOMADE_DEMO_SERVE") != "0"
-        )
+        config_path, config = demo.prepare(folder)
+        _sample(config, jobs, days, seed)
+        return _run_demo(folder, config_path, config, host, port, serve=serve)
     except demo.DemoFailed as error:
         click.echo(f"{bad('the demo failed:')} {error}", err=True)
         return FINDING
 
 
-def _run_demo(folder: Path, host: str, port: int, *, serve: bool) -> int:
+def _sample(config: Config, jobs: int, days: int, seed: int) -> None:
     from nomade_pipeline import demo
 
-    config_path, config = demo.prepare(folder)
     click.echo(heading(f"1. Sampling this machine: {demo.CYCLES} cycles of {demo.CYCLE_SECONDS} s"))
     demo.sample(config, _show_cycle)
-    click.echo(heading("2. Publishing: spool → checks → Parquet → SQLite, as Dagster assets"))
+    click.echo(heading(f"2. Simulating a cluster, {demo.SIMULATED}: {jobs:,} jobs in {days} days, seed {seed}"))
+    with Bar() as progress:
+        done = demo.simulate(config, jobs, days, seed, progress)
+    click.echo("  " + "  ".join(f"{name} {count:,}" for name, count in done.outcomes.items()))
+
+
+def _run_demo(folder: Path, config_path: Path, config: Config, host: str, port: int, *, serve: bool) -> int:
+    from nomade_pipeline import demo
+
+    click.echo(heading("3. Publishing: spool → checks → Parquet → SQLite, as Dagster assets"))
     summary = demo.materialise(config, config_path)
     for name, rows in summary.rows.items():
         click.echo(f"  {name:<22} {rows:>7} rows")
@@ -111,9 +118,9 @@ def _run_demo(folder: Path, host: str, port: int, *, serve: bool) -> int:
         f"  {good(f'{summary.passed} checks passed')}"
         + "".join(f"\n  {bad('failed')} {line}" for line in summary.failed)
     )
-    click.echo(heading("3. What is known now: nomade status"))
+    click.echo(heading("4. What is known now: nomade status"))
     demo.show(config_path, folder, ["status"])
-    for number, (question, query) in enumerate(demo.QUERIES, start=4):
+    for number, (question, query) in enumerate(demo.QUERIES, start=5):
         click.echo(heading(f"{number}. {question}"))
         click.echo(faint(f'nomade sql "{query}"'))
         demo.show(config_path, folder, ["sql", query])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from nomade_pipeline.config import mail_keys
+from nomade_pipeline.config.analysis_settings import DriftSettings, SimulationSettings
 from nomade_pipeline.config.collector_settings import CollectorsSettings, MonitorSettings
 from nomade_pipeline.config.deadman_settings import DeadmanSettings
 from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
@@ -342,6 +343,8 @@ class Config:
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
     zones: ZoneSettings = field(default_factory=ZoneSettings)
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     derived: DerivedSettings = field(default_factory=DerivedSettings)

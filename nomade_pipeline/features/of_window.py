@@ -24,14 +24,12 @@ def correlation_of_day(store: Store, config: Config, day: date) -> dict[str, Any
     Raises:
         LakeError: a stored file cannot be read or written.
     """
+    import polars as pl
+
     rows = _write(store, config, day, FEATURE_CORRELATION, correlation_table)
-    redundant = rows.filter("redundant")
-    pairs = [
-        f"{cluster}: {first} and {second} ({pearson if pearson is not None else spearman:.2f})"
-        for cluster, first, second, pearson, spearman in redundant.select(
-            "cluster", "quantity", "other", "pearson", "spearman"
-        ).iter_rows()
-    ]
+    strength = pl.max_horizontal(pl.col("pearson", "spearman").abs())
+    redundant = rows.filter("redundant").select("cluster", "quantity", "other", strength)
+    pairs = [f"{cluster}: {first} and {second} ({size:.2f})" for cluster, first, second, size in redundant.iter_rows()]
     known = rows["pearson"].count()
     return {"rows": rows.height, "pairs_known": known, "redundant": len(pairs), "redundant_pairs": ", ".join(pairs)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Sequence
 
 from nomade_pipeline import clock
 from nomade_pipeline.analysis.aggregate import exact_rows, hourly_aggregates, latest_rows
@@ -34,13 +34,16 @@ class RollupReport:
     rows: dict[str, int] = field(default_factory=dict)
 
 
-def roll_up_day(store: Store, day: date, *, everything: bool = False) -> RollupReport:
+def roll_up_day(
+    store: Store, day: date, *, everything: bool = False, tables: Sequence[Table] = RAW_TABLES
+) -> RollupReport:
     """Bring the rollups of a UTC day to what the lake holds.
 
     Args:
         store: where.
         day: the UTC date.
         everything: also hours that the rollups have already.
+        tables: only these; without `collection_log` the ledger stays as it is.
     """
     report = RollupReport(day)
     if everything:
@@ -49,7 +52,7 @@ def roll_up_day(store: Store, day: date, *, everything: bool = False) -> RollupR
         )
     unfinished: list[tuple[str, str, datetime, str]] = []
     waiting = store.rollups.hours_to_roll_up(day)
-    for table in RAW_TABLES:
+    for table in tables:
         hours = waiting.get(table.name, [])
         for cluster, hour, content_hash in hours:
             _roll_up_hour(store, table, cluster, hour, content_hash)
@@ -60,7 +63,8 @@ def roll_up_day(store: Store, day: date, *, everything: bool = False) -> RollupR
         finish_jobs_of_day(store, day)
         for done in unfinished:
             store.rollups.mark_rolled_up(*done)
-    _write_ledger(store, day)
+    if COLLECTION_LOG in tables:
+        _write_ledger(store, day)
     report.rows = _rows_of_day(store, day)
     return report
 

@@ -148,7 +148,7 @@ class Rollups:
     def replace_collection_log(self, cluster: str, hour: datetime, rows: polars.DataFrame) -> None:
         """Replace the collector runs of an hour."""
         names = contracts.COLLECTION_LOG.column_names
-        values = [tuple(_plain(value) for value in row) for row in rows.select(names).iter_rows()]
+        values = _plain_rows(rows, names)
         with self.engine.begin() as connection:
             connection.exec_driver_sql(
                 "DELETE FROM collection_log WHERE cluster = ? AND sample_time >= ? AND sample_time < ?",
@@ -174,7 +174,7 @@ class Rollups:
             columns: columns of the table that ``rows`` has; the others become null.
             rows: what takes their place; a row whose key is known elsewhere replaces that one.
         """
-        values = [tuple(_plain(value) for value in row) for row in rows.select(columns).iter_rows()]
+        values = _plain_rows(rows, columns)
         with self.engine.begin() as connection:
             connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {condition}", parameters)
             if values:
@@ -272,6 +272,14 @@ def _series_ids(
         )
         known.update(fresh)
     return known
+
+
+def _plain_rows(rows: polars.DataFrame, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Return columns of rows as SQLite holds them: times as ISO text, as `clock.to_text` writes them."""
+    import polars as pl
+
+    times = pl.selectors.datetime()
+    return rows.select(columns).with_columns(times.dt.to_string("%Y-%m-%dT%H:%M:%S%.3fZ")).rows()
 
 
 def _plain(value: Any) -> Any:

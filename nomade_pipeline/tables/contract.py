@@ -182,6 +182,12 @@ def origin_of(cluster: str) -> str:
     return next((word for beginning, word in _NOT_REAL.items() if cluster.startswith(beginning)), "")
 
 
+def labelled(cluster: str) -> str:
+    """Return a cluster's name as people are shown it: `sim-demo (simulated)`."""
+    origin = origin_of(cluster)
+    return f"{cluster} ({origin})" if origin else cluster
+
+
 CLUSTER = Column("cluster", "text", "Name of the cluster, from `[general] cluster_name`.")
 HOST = Column("host", "text", "Machine that took the sample: short lower-case host name.")
 SAMPLE_TIME = Column("sample_time", "time", "End of the measured interval; decides hour and day.", "UTC")

@@ -52,10 +52,12 @@ class Scenario:
             raise ScenarioError(f"the window must last more than no time and at most {MOST_DAYS} days")
 
     @classmethod
-    def ending(cls, end: datetime, days: int, **about: object) -> Scenario:
+    def ending(
+        cls, end: datetime, days: int, *, cluster: str, jobs: int = 2000, hosts: int = 8, seed: int = 1
+    ) -> Scenario:
         """Return the scenario of the UTC days that end with the one that holds the moment before ``end``."""
         last = (end - timedelta(microseconds=1)).date()
-        return cls(start=clock.start_of(last - timedelta(days=days - 1)), end=end, **about)  # type: ignore[arg-type]
+        return cls(cluster, clock.start_of(last - timedelta(days=days - 1)), end, jobs, hosts, seed)
 
     @property
     def seconds(self) -> int:

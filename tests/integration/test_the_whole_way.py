@@ -107,11 +107,14 @@ def test_the_demo_shows_this_machine_with_all_checks_passed_and_can_be_repeated(
         assert "failed" not in demo.stdout
         assert "DEBUG" not in demo.stdout + demo.stderr
         assert "═══ NØMADE Status ═══" in demo.stdout
+        assert "sim-demo (simulated)" in demo.stdout
     store = Store.at(folder)
     filled = {table.name for table in RAW_TABLES if store.lake.clusters(table)}
     assert set(SAMPLED) <= filled
     (rollups,) = store.rollups.rows("SELECT count(*) AS n FROM hourly WHERE cluster = 'demo'")
     assert rollups["n"] > 30
+    (jobs,) = store.rollups.rows("SELECT count(*) AS n FROM jobs WHERE cluster = 'sim-demo'")
+    assert jobs["n"] > 200
 
 
 def test_a_port_that_is_taken_is_told_and_the_demo_ends_with_1(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -119,7 +119,8 @@ def of_kinds(which: Integers, random: np.random.Generator, kinds: list[Profile] 
     raw = np.empty((len(which), len(VECTOR)))
     for number, kind in enumerate(kinds):
         own: Flags = which == number
-        raw[own] = jobs_of(kind, int(own.sum()), random)
+        if own.any():
+            raw[own] = jobs_of(kind, int(own.sum()), random)
     return raw
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -108,6 +109,12 @@ def test_only_the_hosts_of_the_configuration_watch(tmp_path):
     named = config(tmp_path, hosts=("N1.example.org",))
     assert is_mine(named, None, host())
     assert not is_mine(config(tmp_path, host="n2", hosts=("n1",)), Heartbeat(T0, "n2"), host("slurmctld"))
+
+
+def test_nobody_is_told_of_the_silence_of_a_cluster_that_is_not_real(tmp_path):
+    for name in ("sim-demo", "replay-alpha"):
+        mine = replace(config(tmp_path), general=replace(config(tmp_path).general, cluster_name=name))
+        assert not is_mine(mine, Heartbeat(T0, "n1"), host("slurmctld"))
 
 
 def test_without_named_hosts_the_controller_and_the_pipelines_own_host_watch(tmp_path):
