@@ -15,6 +15,7 @@ NAMES = (
     "derivatives",
     "simulation",
     "features",
+    "communities",
     "graph",
     "alerts",
     "alert_windows",

@@ -73,7 +73,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "drift": Entry("drift_command", "Show whether jobs have changed, and since when."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
-        "report": Entry("report_command", "Report on the features of jobs."),
+        "report": Entry("report_command", "Report on features and network of jobs."),
         "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
     },
     "Keep": {
