@@ -13,6 +13,7 @@ NAMES = (
     "importing",
     "slurm_scale",
     "derivatives",
+    "workload",
     "alerts",
     "alert_windows",
     "alert_latency",
