@@ -59,7 +59,7 @@ def measured_words(rows: polars.DataFrame) -> list[str]:
 
 def _constant(rows: polars.DataFrame) -> list[str]:
     constant = rows.filter("constant").select("cluster", "quantity")
-    return [f"{cluster}: {quantity}" for cluster, quantity in constant.iter_rows()]
+    return [f"{cluster}: {quantity} is constant" for cluster, quantity in constant.iter_rows()]
 
 
 def _write(
