@@ -17,6 +17,7 @@ NAMES = (
     "features",
     "communities",
     "graph",
+    "workload",
     "alerts",
     "alert_windows",
     "backtesting",

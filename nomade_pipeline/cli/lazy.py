@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "import": Entry("import_command", "Import the history of jobs from a file."),
         "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),
         "simulate": Entry("simulate_command", "Invent a cluster with jobs whose causes are known."),
+        "replay": Entry("replay_command", "Let past days happen again, faster."),
     },
     "Look": {
         "status": Entry("status_command", "Show the present state of hosts and collectors."),
