@@ -22,7 +22,7 @@ from nomade_pipeline.network.communities import (
 from nomade_pipeline.network.community_rows import Found, community_rows, job_rows, resource_rows
 from nomade_pipeline.network.identity import Identity, identify
 from nomade_pipeline.network.resources import resources_of
-from nomade_pipeline.network.window_graph import WindowGraph, day_before, window_graphs, write
+from nomade_pipeline.network.window_graph import WindowGraph, day_before, known, window_graphs, write
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.network import COMMUNITIES, COMMUNITY_JOBS, COMMUNITY_RESOURCES, COMMUNITY_WINDOWS
 
@@ -34,13 +34,15 @@ def communities_of_day(store: Store, config: Config, day: date) -> dict[str, Any
         LakeError: a stored file cannot be read or written.
     """
     windows = [_communities(store, config, window) for window in window_graphs(store, config, day)]
-    return {
-        "communities": sum(each["communities"] for each in windows),
-        "apart_jobs": sum(each["apart_jobs"] for each in windows),
-        "transition_jobs": sum(each["transition_jobs"] for each in windows),
-        "agreement": next((each["agreement"] for each in windows if each["agreement"] is not None), None),
-        "note": "; ".join(each["note"] for each in windows if each["note"]) or None,
-    }
+    return known(
+        {
+            "communities": sum(each["communities"] for each in windows),
+            "apart_jobs": sum(each["apart_jobs"] for each in windows),
+            "transition_jobs": sum(each["transition_jobs"] for each in windows),
+            "agreement": next((each["agreement"] for each in windows if each["agreement"] is not None), None),
+            "note": "; ".join(each["note"] for each in windows if each["note"]) or None,
+        }
+    )
 
 
 def _communities(store: Store, config: Config, window: WindowGraph) -> dict[str, Any]:

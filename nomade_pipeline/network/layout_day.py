@@ -12,7 +12,7 @@ from nomade_pipeline.config.settings import Config
 from nomade_pipeline.network.community_rows import outlook_columns
 from nomade_pipeline.network.layout import aligned, force_directed, principal_components
 from nomade_pipeline.network.profiles import Outlook
-from nomade_pipeline.network.window_graph import WindowGraph, day_before, window_graphs, write
+from nomade_pipeline.network.window_graph import WindowGraph, day_before, known, window_graphs, write
 from nomade_pipeline.network.zones import Zone, zones_of
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.graph import SIMILARITY_JOBS
@@ -30,12 +30,14 @@ def layout_of_day(store: Store, config: Config, day: date) -> dict[str, Any]:
     windows = window_graphs(store, config, day)
     moves = [_layout(store, config, window) for window in windows]
     zones = [row for window in windows for row in _zones(store, config, window)]
-    return {
-        "nodes": sum(window.edges.nodes for window in windows),
-        "median_move": next((move for move in moves if move is not None), None),
-        "jobs_in_zones": sum(row["jobs"] for row in zones),
-        "note": "; ".join(window.note for window in windows if window.note) or None,
-    }
+    return known(
+        {
+            "nodes": sum(window.edges.nodes for window in windows),
+            "median_move": next((move for move in moves if move is not None), None),
+            "jobs_in_zones": sum(row["jobs"] for row in zones),
+            "note": "; ".join(window.note for window in windows if window.note) or None,
+        }
+    )
 
 
 def _layout(store: Store, config: Config, window: WindowGraph) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ PARTITION, NODE, FILE_SYSTEM = "partition", "node", "file system"
 NETWORK_FILES, LOCAL_FILES = "network file systems", "local file systems"
 # Shares of file systems are told apart to this many digits, so that jobs that use the same are one group.
 DIGITS = 1
+# A node with the numbers of its cores, as Torque writes them: `c4/0-9,12+c5/0`.
+_WITH_CORES = re.compile(r"([^/,+\s]+)/[\d,-]+")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,9 @@ def resources_of(jobs: polars.DataFrame) -> Resources:
 
 
 def _nodes(text: str | None) -> list[str]:
-    """Return the nodes of a list; none when it is broken, as of a node that is not told."""
+    """Return the nodes of a list, Slurm's or Torque's; none when it is broken, as where none are told."""
+    if text and "/" in text:
+        return list(dict.fromkeys(_WITH_CORES.findall(text)))
     try:
         return expand_hostlist(text)
     except ValueError:

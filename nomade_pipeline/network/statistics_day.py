@@ -20,7 +20,7 @@ from nomade_pipeline.network.statistics import (
     measure,
     verdict,
 )
-from nomade_pipeline.network.window_graph import WindowGraph, window_graphs, write
+from nomade_pipeline.network.window_graph import WindowGraph, known, window_graphs, write
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.network import CANNOT_SAY, CLUSTERED, GRAPH_STATISTICS, NOT_CLUSTERED, OVERDISPERSED
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES, SUCCESS
@@ -58,7 +58,7 @@ def statistics_of_day(store: Store, config: Config, day: date) -> dict[str, Any]
         LakeError: a stored file cannot be read or written.
     """
     told = [_statistics(store, window) for window in window_graphs(store, config, day)]
-    return {"verdict": "; ".join(f"{cluster}: {word}" for cluster, word in told) or None}
+    return known({"verdict": "; ".join(f"{cluster}: {word}" for cluster, word in told) or None})
 
 
 def _statistics(store: Store, window: WindowGraph) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -136,3 +136,8 @@ def write(store: Store, table: Table, window: WindowGraph, rows: polars.DataFram
         frame = frame.clear()
         frame = frame.with_columns(pl.lit(None).alias(name) for name in table.column_names if name not in frame.columns)
     return store.lake.replace(table, window.cluster, window.day, conform(frame, table))
+
+
+def known(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures that there are, without the others."""
+    return {name: value for name, value in figures.items() if value is not None}
