@@ -63,6 +63,7 @@ generated: $(STAMP)  ## Write the generated documents anew
 	$(BIN)/python -m nomade_pipeline.quality.dictionary > docs/data-dictionary.md
 	$(BIN)/python -m nomade_pipeline.config.document
 	$(BIN)/python -m nomade_pipeline.alerts.document
+	$(BIN)/python -m nomade_pipeline.features.document
 
 docs: $(STAMP)  ## Build the manual into build/manual
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -3,6 +3,8 @@
 Documentation: https://docs.dagster.io/api/dagster/assets#dagster.AssetSpec
 """
 
+import base64
+from datetime import timedelta
 from typing import Iterable
 
 import dagster as dg
@@ -12,6 +14,10 @@ from nomade_pipeline.tables.contract import Table
 
 # Computed every 15 minutes with the ingest; hourly for today; once a day for the day that is over.
 QUARTER_HOURLY, HOURLY, ONCE_A_DAY = "15min", "hourly", "daily"
+
+# Two missed runs warn, four fail; of what is made once a day, one missed day warns and two fail.
+HOURLY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=5), warn_window=timedelta(hours=3))
+DAILY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=74), warn_window=timedelta(hours=50))
 
 
 def computed_spec(
@@ -54,3 +60,8 @@ def computed_spec(
 def row_count(rows: list[int]) -> dict[str, int]:
     """Return the metadata of the number of rows, where one partition was written."""
     return {"dagster/partition_row_count": rows[0]} if len(rows) == 1 else {}
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """Return a picture as metadata that Dagster's UI shows: Markdown with the PNG in it."""
+    return dg.MetadataValue.md(f"![picture](data:image/png;base64,{base64.b64encode(png).decode()})")

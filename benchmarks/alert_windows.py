@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.disk_days import publish_disk_rows
 from benchmarks.report import Report
 from nomade_pipeline.alerts.backtest import Episode, backtest
 from nomade_pipeline.alerts.policy import DAY
@@ -18,13 +19,11 @@ from nomade_pipeline.alerts.shipped import shipped_rules
 from nomade_pipeline.analysis.series import Floats
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.store.home import Store
-from nomade_pipeline.store.schema import polars_schema
-from nomade_pipeline.tables.system import DISK
 
 if TYPE_CHECKING:
     from nomade_pipeline.store.lake import Lake
 
-START, DAYS, LOOKED_AT, CLUSTER = datetime(2026, 3, 2, tzinfo=UTC), 14, 7, "bench"
+START, DAYS, LOOKED_AT = datetime(2026, 3, 2, tzinfo=UTC), 14, 7
 MINUTES = 5
 GB = 10**9
 RULES = ("disk-forecast", "disk-acceleration")
@@ -103,21 +102,14 @@ def _shapes() -> dict[str, Floats]:
 def _publish(lake: Lake, shapes: dict[str, Floats]) -> None:
     import polars as pl
 
-    schema = polars_schema(DISK)
     for name, used in shapes.items():
         times = [START + timedelta(minutes=MINUTES * number) for number in range(len(used))]
-        rows = pl.DataFrame({"sample_time": times, "received_time": times, "used_percent": used / 10}).with_columns(
-            cluster=pl.lit(CLUSTER),
+        rows = pl.DataFrame({"sample_time": times, "used_percent": used / 10}).with_columns(
             host=pl.lit("n1"),
             path=pl.lit(f"/{name}"),
             filesystem_id=pl.lit(f"n1:/{name}"),
-            status=pl.lit("ok"),
-            source=pl.lit("tool"),
             interval_seconds=60.0 * MINUTES,
             used_bytes=pl.Series(used * GB),
             available_bytes=pl.Series((1000 - used) * GB),
         )
-        rows = rows.with_columns(pl.lit(None).alias(column) for column in schema if column not in rows.columns)
-        rows = rows.select(pl.col(column).cast(kind) for column, kind in schema.items())
-        for (day,), part in rows.group_by(pl.col("sample_time").dt.date()):
-            lake.publish(DISK, CLUSTER, day, part)
+        publish_disk_rows(lake, rows)

@@ -11,12 +11,13 @@ import dagster as dg
 
 from assets.derived import DERIVED_ASSETS
 from assets.features import FEATURE_ASSETS
-from assets.graph import GRAPH_ASSETS
+from assets.graph import GRAPH_ASSETS, live_network
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
 from assets.simulation import SIMULATION_ASSETS
 from assets.slurm_checks import COMPARISONS, no_partitions_left_failed
+from jobs.analysis import analyse_day_job, analyse_yesterday_daily, compute_features_job, features_hourly
 from jobs.ingest import (
     close_day_job,
     close_yesterday_daily,
@@ -44,10 +45,33 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
     """
     resources: dict[str, Any] = {"nomade": config or NomadeResource()}
     return dg.Definitions(
-        assets=[*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS, *FEATURE_ASSETS, *GRAPH_ASSETS, *SIMULATION_ASSETS],
+        assets=[
+            *RAW_ASSETS,
+            rollup_assets,
+            *DERIVED_ASSETS,
+            *FEATURE_ASSETS,
+            *GRAPH_ASSETS,
+            live_network,
+            *SIMULATION_ASSETS,
+        ],
         asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
-        jobs=[ingest_job, close_day_job, roll_up_job, inventory_job, maintenance],
-        schedules=[ingest_every_15_minutes, close_yesterday_daily, inventory_daily, maintenance_daily],
+        jobs=[
+            ingest_job,
+            close_day_job,
+            roll_up_job,
+            compute_features_job,
+            analyse_day_job,
+            inventory_job,
+            maintenance,
+        ],
+        schedules=[
+            ingest_every_15_minutes,
+            close_yesterday_daily,
+            features_hourly,
+            analyse_yesterday_daily,
+            inventory_daily,
+            maintenance_daily,
+        ],
         sensors=[
             alerts_sensor,
             alert_delivery_sensor,

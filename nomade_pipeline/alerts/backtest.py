@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Sequence
 
+from nomade_pipeline.alerts.drift_source import JOB_DRIFT, DriftPast
 from nomade_pipeline.alerts.engine import Controls, State, decide
 from nomade_pipeline.alerts.evidence import Evidence, Place, Sample
 from nomade_pipeline.alerts.judge import judge
@@ -114,6 +115,8 @@ def _past_of(lake: Lake, config: Config, rule: Rule, begin: datetime, end: datet
         return SilencePast(lake, rule, config, begin, end)
     if rule.table == JOB_OUTCOMES.name:
         return OutcomesPast(lake, rule, begin, end)
+    if rule.table == JOB_DRIFT.name:
+        return DriftPast(lake, rule)
     if rule.table == SLURM_JOB.name:
         return QueuePast(lake, rule, begin, end)
     return TablePast(lake, rule, begin, end)

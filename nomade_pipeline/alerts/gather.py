@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Iterable, Sequence
 
+from nomade_pipeline.alerts.drift_source import JOB_DRIFT, newest_drift
 from nomade_pipeline.alerts.evidence import Evidence, Place, Sample, sample_of, tells_of_the_cluster
 from nomade_pipeline.alerts.rule import ABSENCE, FINDING, STATE, Rule
 from nomade_pipeline.alerts.sources import (
@@ -26,6 +27,7 @@ from nomade_pipeline.status.collection import Record, records
 from nomade_pipeline.status.findings import Found, findings_by_cluster
 from nomade_pipeline.status.live import Database, Snapshot, configured_interval, newest
 from nomade_pipeline.status.queue import live_jobs
+from nomade_pipeline.store.lake import Lake
 from nomade_pipeline.tables.catalog import raw_table_named
 from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 
@@ -59,6 +61,8 @@ class Gatherer:
             return Evidence(tuple(filter_for(rule, silent)))
         if rule.table == JOB_OUTCOMES.name:
             return self._with_series(rule, Evidence(tuple(filter_for(rule, job_outcomes(self.database, self.now)))))
+        if rule.table == JOB_DRIFT.name:
+            return Evidence(tuple(filter_for(rule, newest_drift(Lake(self.config.paths.lake), self.now))))
         if rule.table == SLURM_JOB.name:
             queue = live_jobs(self.config.paths.spool, self.now)
             jobs = queued_jobs(queue, self._clusters, rule.subject, self.now)

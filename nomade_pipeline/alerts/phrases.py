@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Mapping
 
 from nomade_pipeline.alerts import words
+from nomade_pipeline.alerts.drift_source import JOB_DRIFT
 from nomade_pipeline.alerts.evidence import Sample
 from nomade_pipeline.alerts.policy import DAY
 from nomade_pipeline.alerts.rule import (
@@ -74,6 +75,11 @@ _STATES: Mapping[tuple[str, str], Mapping[str, str]] = {
         "ok": " answers",
     },
     (NODE_STATE.name, "drained"): {"1": " is drained", "0": " takes jobs"},
+    (JOB_DRIFT.name, "level"): {
+        "drift": ": the jobs have changed",
+        "watch": ": the jobs may have changed",
+        "stable": ": the jobs are as before",
+    },
     (SLURM_SCHEDULER.name, "controller_up"): {"false": ": slurmctld does not answer", "true": ": slurmctld answers"},
     (SLURM_SCHEDULER.name, "dbd_up"): {"false": ": slurmdbd does not answer", "true": ": slurmdbd answers"},
 }

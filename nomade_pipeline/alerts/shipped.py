@@ -138,6 +138,9 @@ def _queue(config: Config) -> tuple[Rule, ...]:
               column="arrays", policy=calm),
         _rule("fairshare-imbalance", "An account has used far more or far less than its share.", FINDING,
               column="shares", severity="info", policy=replace(calm, for_seconds=HOUR)),
+        _rule("job-drift", "The jobs of the last days are unlike those before: what was learnt from them may no longer "
+              "hold.", STATE, table="job_drift", column="level", bad={"watch": "info", "drift": "warning"},
+              policy=_policy(repeat_seconds=7 * DAY, escalate_seconds=0.0)),
     )  # fmt: skip
 
 

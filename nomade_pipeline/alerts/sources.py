@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Iterable, Mapping
 
 from nomade_pipeline import clock
+from nomade_pipeline.alerts.drift_source import JOB_DRIFT
 from nomade_pipeline.alerts.evidence import Evidence, Sample, sample_of
 from nomade_pipeline.config.settings import Config
 from nomade_pipeline.status.collection import Record
@@ -42,7 +43,7 @@ JOB_OUTCOMES = Table(
     collector="slurm",
 )
 # Tables that rules may name beside the raw ones.
-VIEWS = {JOB_OUTCOMES.name: JOB_OUTCOMES}
+VIEWS = {view.name: view for view in (JOB_OUTCOMES, JOB_DRIFT)}
 
 _OUTCOMES = f"""
 SELECT cluster, partition, count(*) AS jobs, sum(failure_class IN ({", ".join(map(str, FAILED_CLASSES))})) AS failed,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
+
+if TYPE_CHECKING:
+    import polars
 
 # A host with a fifth of its memory available has room; pressure grows linearly as that is used up.
 COMFORTABLE_SHARE = 0.2
@@ -44,3 +47,15 @@ def _swapping(row: Mapping[str, Any]) -> float | None:
 def _stalls(row: Mapping[str, Any]) -> float | None:
     share = row.get("psi_memory_some_percent")
     return None if share is None else float(min(1.0, share / 100))
+
+
+def memory_pressure_expression() -> polars.Expr:
+    """Return `memory_pressure` as an expression over columns of the table `vmstat`; null where it gives None."""
+    import polars as pl
+
+    total, available = pl.col("memory_total_bytes"), pl.col("memory_available_bytes")
+    scarcity = pl.when(total > 0).then(1 - available / total / COMFORTABLE_SHARE).clip(0, 1)
+    rates = [pl.col("swap_in_bytes_per_second").cast(pl.Float64), pl.col("swap_out_bytes_per_second").cast(pl.Float64)]
+    rate = pl.when(pl.any_horizontal(each.is_not_null() for each in rates)).then(pl.sum_horizontal(rates))
+    stalls = (pl.col("psi_memory_some_percent").cast(pl.Float64) / 100).clip(upper_bound=1)
+    return pl.max_horizontal(scarcity, rate / (rate + HALF_SWAP_BYTES_PER_SECOND), stalls)

@@ -32,21 +32,10 @@ def _later(name: str, purpose: str, comes_with: str, *parameters: Any, examples:
 licenses_command = _later(
     "licenses", "Show licence servers.", "the licence collectors", _JSON, examples=("nomade licenses",)
 )
-similarity_command = _later(
-    "similarity",
-    "Analyse how alike jobs are.",
-    "the similarity network",
-    click.option("--find-similar", metavar="JOB", help="Jobs like this one."),
-    click.option("--export", type=click.Path(dir_okay=False, writable=True), help="Write the network as JSON."),
-    click.option("--threshold", type=click.FloatRange(-1, 1), help="Least similarity of an edge."),
-    _JSON,
-    examples=("nomade similarity --find-similar 12345", "nomade similarity --export viz.json"),
-)
 train_command = _later("train", "Train the models.", _MODELS, _JSON, examples=("nomade train",))
 predict_command = _later(
     "predict", "Score jobs.", _MODELS, click.argument("job", required=False), _JSON, examples=("nomade predict 12345",)
 )
-report_command = _later("report", "Report on models and jobs.", _MODELS, _JSON, examples=("nomade report",))
 learn_command = _later("learn", "Retrain when it is due.", _MODELS, _JSON, examples=("nomade learn",))
 dashboard_command = _later(
     "dashboard",

@@ -68,10 +68,13 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "dashboard": Entry("later_commands", "Serve the dashboard (not in this version)."),
     },
     "Understand": {
-        "similarity": Entry("later_commands", "Analyse how alike jobs are (not in this version)."),
+        "compute": Entry("compute_command", "Compute features and networks without Dagster."),
+        "features": Entry("features_command", "Show what is known of one job, and since when."),
+        "similarity": Entry("similarity_command", "Show how alike jobs are, and the jobs most like one."),
+        "drift": Entry("drift_command", "Show whether jobs have changed, and since when."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
-        "report": Entry("later_commands", "Report on models and jobs (not in this version)."),
+        "report": Entry("report_command", "Report on features and network of jobs."),
         "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
     },
     "Keep": {

@@ -10,8 +10,6 @@ from typing import Any, Tuple
 
 from nomade_pipeline.config.keys import key
 
-FEATURES = "accepted; its consumer comes with the features of jobs"
-
 _SETTINGS_TEST = "tests/unit/config/test_settings_effects.py"
 _AGENT_TEST = "tests/unit/agent/test_agent_settings.py"
 _COLLECTOR_TESTS = "tests/unit/collectors"
@@ -157,7 +155,12 @@ class JobMetricsSettings:
         maximum=8784,
         test=f"{_COLLECTOR_TESTS}/test_job_metrics.py::test_everything_within_the_lookback_is_read_at_first_and_once_an_hour",
     )
-    min_runtime_seconds: int = key(10, "Shorter jobs are left out of the features.", consumer=FEATURES, minimum=0)
+    min_runtime_seconds: int = key(
+        10,
+        "Jobs that ran shorter have no quantities of their hosts in the features: the samples say more of others.",
+        minimum=0,
+        test="tests/unit/features/test_features_of_a_day.py::test_a_job_that_ran_too_short_has_no_quantities_of_its_host",
+    )
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Optional, Tuple
 
 from nomade_pipeline.config import mail_keys
+from nomade_pipeline.config.analysis_settings import DriftSettings, SimulationSettings
 from nomade_pipeline.config.collector_settings import CollectorsSettings, MonitorSettings
 from nomade_pipeline.config.deadman_settings import DeadmanSettings
 from nomade_pipeline.config.keys import FORMS as FORMS  # noqa: PLC0414 - offered here too
 from nomade_pipeline.config.keys import key
 from nomade_pipeline.config.keys import keys_of as keys_of  # noqa: PLC0414 - offered here too
 from nomade_pipeline.config.paths import DataPaths
+from nomade_pipeline.tables.features import QUANTITY
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -25,7 +27,6 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 AGENT_SECTIONS = ("general", "collectors", "monitor", "deadman")
 
 PREDICTION = "accepted; its consumer comes with the prediction"
-NETWORK = "accepted; its consumer comes with the similarity network"
 DASHBOARD = "accepted; its consumer comes with the dashboard"
 
 _SETTINGS_TEST = "tests/unit/config/test_settings_effects.py"
@@ -146,13 +147,20 @@ class AlertsSettings:
     derivatives: DerivativeSettings = field(default_factory=DerivativeSettings)
 
 
+_NETWORK_TEST = "tests/unit/network/test_similarity_of_day.py"
+
+
 @dataclass(frozen=True)
 class PredictionSettings:
     """`[prediction]`."""
 
     enabled: bool = key(True, "Models are trained and jobs are scored.", consumer=PREDICTION)
     similarity_threshold: float = key(
-        0.7, "Least cosine similarity of an edge between two jobs.", consumer=NETWORK, minimum=-1, maximum=1
+        0.7,
+        "Least cosine similarity of an edge between two jobs.",
+        minimum=-1,
+        maximum=1,
+        test=f"{_NETWORK_TEST}::test_no_edge_lies_below_the_threshold_of_the_configuration",
     )
     health_threshold: float = key(
         0.5, "Health score below which a job counts as unhealthy.", consumer=PREDICTION, minimum=0, maximum=1
@@ -165,13 +173,58 @@ class SimilaritySettings:
     """`[similarity]`."""
 
     dimensions: Tuple[str, ...] = key(
-        (), "Quantities of the similarity vector. Empty: the documented 17.", consumer=NETWORK
+        (),
+        "Quantities of the similarity vector. Empty: the documented 17. With `health_score` the network is marked as "
+        "circular: it contains the outcome.",
+        choices=tuple(QUANTITY),
+        test=f"{_NETWORK_TEST}::test_the_dimensions_of_the_configuration_are_compared_and_one_with_the_outcome_is_marked",
     )
-    neighbours: int = key(30, "Edges kept per job above the threshold.", consumer=NETWORK, minimum=1, maximum=10000)
+    neighbours: int = key(
+        30,
+        "Edges kept per job above the threshold.",
+        minimum=1,
+        maximum=10000,
+        test=f"{_NETWORK_TEST}::test_a_node_keeps_as_many_neighbours_as_the_configuration_says",
+    )
     window_days: int = key(
-        30, "Days of jobs that are compared with each other.", consumer=NETWORK, minimum=1, maximum=3660
+        30,
+        "Days of jobs that are compared with each other.",
+        minimum=1,
+        maximum=3660,
+        test=f"{_NETWORK_TEST}::test_the_window_is_as_long_as_the_configuration_says",
     )
-    clip: float = key(5.0, "Normalised quantities are clipped at ± this.", consumer=NETWORK, minimum=0.1, maximum=1000)
+    clip: float = key(
+        5.0,
+        "Normalised quantities are clipped at ± this.",
+        minimum=0.1,
+        maximum=1000,
+        test=f"{_NETWORK_TEST}::test_normalised_quantities_are_clipped_where_the_configuration_says",
+    )
+
+
+# In place of a bound of a zone: the median of the window.
+WINDOW_MEDIAN = -1.0
+
+
+def _bound(effect: str) -> Any:
+    return key(
+        WINDOW_MEDIAN,
+        f"{effect}; -1: the median of the window.",
+        minimum=-1,
+        test="tests/unit/network/test_zones.py::test_the_bounds_of_the_zones_are_configured",
+    )
+
+
+@dataclass(frozen=True)
+class ZoneSettings:
+    """`[zones]`: the safe and the danger zone in the space of NFS writes, local writes and I/O wait."""
+
+    safe_nfs_write_gb: float = _bound("Most GB that a job in the safe zone writes to NFS")
+    safe_local_write_gb: float = _bound("GB above which one in the safe zone writes to local disks")
+    safe_iowait_percent: float = _bound("Most I/O wait of the hosts of one in the safe zone, in per cent")
+    danger_nfs_write_gb: float = _bound("GB above which a job in the danger zone writes to NFS")
+    danger_local_write_gb: float = _bound("Most GB that one in the danger zone writes to local disks")
+    danger_iowait_percent: float = _bound("I/O wait in per cent above which the hosts of one in the danger zone are")
 
 
 @dataclass(frozen=True)
@@ -289,6 +342,9 @@ class Config:
     deadman: DeadmanSettings = field(default_factory=DeadmanSettings)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     similarity: SimilaritySettings = field(default_factory=SimilaritySettings)
+    zones: ZoneSettings = field(default_factory=ZoneSettings)
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     derived: DerivedSettings = field(default_factory=DerivedSettings)

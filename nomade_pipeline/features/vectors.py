@@ -71,10 +71,7 @@ class Scaler:
 
     def restore(self, scaled: Floats) -> Floats:
         """Return quantities in their units for normalised values; a dimension that says nothing gives its mean."""
-        known = scaled * np.where(self.informative, self.spread, 0.0) + self.mean
-        heavy = _heavy(self.dimensions)
-        known[..., heavy] = np.expm1(known[..., heavy])
-        return known
+        return restored(scaled * np.where(self.informative, self.spread, 0.0) + self.mean, self.dimensions)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values, for a table or a file."""
@@ -117,6 +114,13 @@ class Vectors:
 def transformed(raw: Floats, dimensions: Sequence[str]) -> Floats:
     """Return quantities with log1p of the heavy-tailed ones; NaN stays NaN."""
     return np.where(_heavy(dimensions), np.log1p(np.maximum(raw, 0.0)), raw)
+
+
+def restored(known: Floats, dimensions: Sequence[str]) -> Floats:
+    """Return quantities in their units for those that `transformed` gave; NaN stays NaN."""
+    heavy, raw = _heavy(dimensions), known.copy()
+    raw[..., heavy] = np.expm1(known[..., heavy])
+    return raw
 
 
 def _heavy(dimensions: Sequence[str]) -> Flags:

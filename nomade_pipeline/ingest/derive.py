@@ -38,6 +38,15 @@ def derive_day(store: Store, config: Config, name: str, day: date) -> int:
     return _replace(store, TREND_TABLES[name], day, trend_frame(sources, quantity, clock.start_of(day)))
 
 
+def trends_of_day(store: Store, config: Config, day: date) -> dict[str, int]:
+    """Write all derived tables of trends of a UTC day anew; return the rows of each.
+
+    Raises:
+        LakeError, DatabaseError: see `derive_day`.
+    """
+    return {name: derive_day(store, config, name, day) for name in TREND_TABLES}
+
+
 def _replace(store: Store, table: Table, day: date, frame: polars.DataFrame) -> int:
     """Put rows in the place of a day of a derived table; return their number."""
     import polars as pl

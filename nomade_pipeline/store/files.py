@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Iterator
+from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 
 from nomade_pipeline.store.merge import Range, counted
 from nomade_pipeline.store.parquet import ContentHash, newest_time, read_chunks, resliced, write_chunks
@@ -34,17 +34,29 @@ class TableFile:
         self.table = table
         self.path = path
 
-    def read(self, *, keep: polars.Expr | None = None, part: Range | None = None) -> polars.DataFrame:
-        """Return all rows, or those that fulfil a condition, in the contract's schema.
+    def read(
+        self,
+        *,
+        keep: polars.Expr | None = None,
+        part: Range | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> polars.DataFrame:
+        """Return all rows, or those that fulfil all conditions, in the contract's schema.
 
         Args:
-            keep: the condition.
-            part: a range of `Table.split_by` that the condition implies; spares the decoding of the rest.
+            keep: a condition.
+            part: a range of `Table.split_by`: row groups outside of it are not decoded.
+            columns: only these; None for all.
         """
         import polars as pl
 
-        chunks = self._chunks(part)
-        return pl.concat([chunk if keep is None else chunk.filter(keep) for chunk in chunks])
+        conditions = [] if keep is None else [keep]
+        if part is not None:
+            conditions.append(pl.col(self.table.split_by).is_between(pl.lit(part[0]), pl.lit(part[1])))
+        # The conditions look at these columns.
+        names = () if columns is None else (*columns, self.table.split_by, "sample_time")
+        chunks = (chunk.filter(*conditions) for chunk in self._chunks(part, names))
+        return pl.concat([chunk if columns is None else chunk.select(columns) for chunk in chunks])
 
     def count(self) -> int:
         """Return the number of rows, from the footer."""
@@ -82,10 +94,7 @@ class TableFile:
 
     def rows(self, part: Range) -> polars.DataFrame:
         """Return the rows of a range of `Table.split_by`; see `merge.Source`."""
-        import polars as pl
-
-        inside = pl.col(self.table.split_by).is_between(pl.lit(part[0]), pl.lit(part[1]))
-        return self.read(keep=inside, part=part)
+        return self.read(part=part)
 
     def write(self, frames: Iterable[polars.DataFrame]) -> tuple[str, int]:
         """Write rows, sorted by key over all frames, and wait until they are on the disk.
@@ -100,11 +109,11 @@ class TableFile:
         sync(self.path)
         return written
 
-    def _chunks(self, part: Range | None = None) -> Iterator[polars.DataFrame]:
+    def _chunks(self, part: Range | None = None, names: Sequence[str] = ()) -> Iterator[polars.DataFrame]:
         data = self.path.read_bytes()
         with self._readable():
-            for chunk in read_chunks(data, self.table.split_by, part):
-                yield conform(chunk, self.table)
+            for chunk in read_chunks(data, self.table.split_by, part, names):
+                yield conform(chunk, self.table, names)
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 from nomade_pipeline import clock
 from nomade_pipeline.config.settings import FORMS
 from nomade_pipeline.store.files import LakeError, TableFile, hive_values, names_in, sync
-from nomade_pipeline.store.merge import MERGE_ROWS, Rows, merged
+from nomade_pipeline.store.merge import MERGE_ROWS, Range, Rows, merged
 from nomade_pipeline.store.parquet import by_hour, content_hash, in_hour, winners
 from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.store.spool import is_folder_name
@@ -313,8 +313,25 @@ class Lake:
         rows = rows.filter((pl.col("sample_time") >= start) & (pl.col("sample_time") < end))
         return rows if columns is None else rows.select(columns)
 
-    def read_day(self, table: Table, cluster: str, day: date, hour: datetime | None = None) -> polars.DataFrame:
-        """Return one partition, or one hour of it, as it stood at one moment; empty when there is none.
+    def read_day(
+        self,
+        table: Table,
+        cluster: str,
+        day: date,
+        hour: datetime | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        part: Range | None = None,
+    ) -> polars.DataFrame:
+        """Return one partition, or some of it, as it stood at one moment, sorted by key; empty when there is none.
+
+        Args:
+            table: the contract.
+            cluster: the cluster.
+            day: the UTC day.
+            hour: only this hour; None for all.
+            columns: only these; None for all. Without the whole key the order is that of the key in each file.
+            part: only this range of `Table.split_by`, first and last value; None for all.
 
         Raises:
             LakeError: a stored file cannot be read, or the partition would not stand still.
@@ -322,17 +339,20 @@ class Lake:
         import polars as pl
 
         folder = self.partition(table, cluster, day)
-        empty = pl.DataFrame(schema=polars_schema(table))
+        names = list(columns or table.column_names)
+        empty = pl.DataFrame(schema=polars_schema(table)).select(names)
         for _ in range(READ_ATTEMPTS):
             paths = self._settled_files(table, cluster, day)
             keep = None if hour is None else in_hour(hour)
             if hour is not None:
                 paths = [path for path in paths if path.name in (DAY_FILE, f"hour-{hour:%H}.parquet")]
             try:
-                frames = [TableFile(table, path).read(keep=keep) for path in paths]
+                frames = [TableFile(table, path).read(keep=keep, part=part, columns=columns) for path in paths]
             except FileNotFoundError:
                 continue
-            return pl.concat([empty, *frames]).sort(table.key)
+            rows = pl.concat([empty, *frames])
+            # A file is sorted already; sorting a large day again costs more than reading it.
+            return rows if len(frames) < 2 else rows.sort([name for name in table.key if name in names])
         raise LakeError(f"{folder} was replaced {READ_ATTEMPTS} times during one read; is a publication looping?")
 
     def _put(self, table: Table, frames: Iterable[polars.DataFrame], path: Path) -> tuple[str, int]:

@@ -161,7 +161,9 @@ def read_parquet(data: bytes) -> polars.DataFrame:
     return pl.concat(read_chunks(data))
 
 
-def read_chunks(data: bytes, column: str = "", part: tuple[str, str] | None = None) -> Iterator[polars.DataFrame]:
+def read_chunks(
+    data: bytes, column: str = "", part: tuple[str, str] | None = None, names: Sequence[str] = ()
+) -> Iterator[polars.DataFrame]:
     """Yield the row groups of a Parquet file after checking their pages' checksums; at least one frame.
 
     Arrow reads it: Polars checks no sums, and panics on some damaged files.
@@ -170,6 +172,7 @@ def read_chunks(data: bytes, column: str = "", part: tuple[str, str] | None = No
         data: the file's bytes.
         column: a text column that the rows are sorted by within a cluster.
         part: first and last value of it that is of interest; row groups that cannot hold any are passed over.
+        names: only these columns, as far as the file has them; none for all.
 
     Raises:
         pyarrow.ArrowException, OSError, ValueError: the file is damaged.
@@ -182,8 +185,9 @@ def read_chunks(data: bytes, column: str = "", part: tuple[str, str] | None = No
         wanted = [
             index for index in range(file.num_row_groups) if _may_hold(file.metadata.row_group(index), column, part)
         ]
+        held = [name for name in file.schema_arrow.names if name in names] if names else None
         for index in wanted:
-            yield pl.DataFrame(pl.from_arrow(file.read_row_group(index)))
+            yield pl.DataFrame(pl.from_arrow(file.read_row_group(index, columns=held)))
         if not wanted:
             yield pl.DataFrame(pl.from_arrow(file.schema_arrow.empty_table()))
 

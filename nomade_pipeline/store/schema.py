@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Sequence
 
 from nomade_pipeline.tables.contract import Table
 
@@ -54,8 +54,13 @@ def arrow_schema(table: Table) -> pyarrow.Schema:
     return pa.schema(fields, metadata={"nomade.table": table.name, "nomade.contract_version": str(table.version)})
 
 
-def conform(frame: polars.DataFrame, table: Table) -> polars.DataFrame:
+def conform(frame: polars.DataFrame, table: Table, names: Sequence[str] = ()) -> polars.DataFrame:
     """Bring a frame to the contract: missing columns as null, extra ones dropped, types widened.
+
+    Args:
+        frame: the rows.
+        table: the contract.
+        names: only these columns of it; none for all.
 
     Raises:
         polars.exceptions.PolarsError: a value cannot be held by the contract's type.
@@ -63,10 +68,10 @@ def conform(frame: polars.DataFrame, table: Table) -> polars.DataFrame:
     """
     import polars as pl
 
-    schema = polars_schema(table)
+    schema = {name: kind for name, kind in polars_schema(table).items() if not names or name in names}
     if frame.schema == schema:
         return frame
-    missing = [c.name for c in table.columns if not c.nullable and c.name not in frame.columns]
+    missing = [name for name in schema if not table.column(name).nullable and name not in frame.columns]
     if missing:
         raise ValueError(f"it has no column {', '.join(missing)}")
     return frame.select(

@@ -7,6 +7,7 @@ from nomade_pipeline.tables.contract import Table
 from nomade_pipeline.tables.derived import DERIVED_TABLES
 from nomade_pipeline.tables.features import FEATURE_TABLES
 from nomade_pipeline.tables.graph import GRAPH_TABLES
+from nomade_pipeline.tables.network import NETWORK_TABLES
 from nomade_pipeline.tables.simulation import SIMULATION_TABLES
 
 RAW_TABLES: tuple[Table, ...] = (
@@ -27,7 +28,13 @@ RAW_TABLES: tuple[Table, ...] = (
 )
 
 # Tables that are computed from others, a UTC day at a time.
-COMPUTED_TABLES: tuple[Table, ...] = (*DERIVED_TABLES, *FEATURE_TABLES, *GRAPH_TABLES, *SIMULATION_TABLES)
+COMPUTED_TABLES: tuple[Table, ...] = (
+    *DERIVED_TABLES,
+    *FEATURE_TABLES,
+    *GRAPH_TABLES,
+    *NETWORK_TABLES,
+    *SIMULATION_TABLES,
+)
 
 LAKE_TABLES: tuple[Table, ...] = (*RAW_TABLES, *COMPUTED_TABLES)
 

@@ -151,10 +151,47 @@ assert len(VECTOR) == 17
 # The fewest measured dimensions with which a job takes part in the similarity network.
 LEAST_MEASURED = 5
 
+_NOT_TOLD = "the source does not tell"
+_NO_QUEUE = "the source does not tell when it was submitted, or whose it is"
+
+
+def _gigabytes(name: str, description: str, null: str) -> Column:
+    return Column(name, "float64", description, "GB", null, minimum=0)
+
+
+def _minutes(name: str, description: str, null: str) -> Column:
+    return Column(name, "float64", description, "min", null, minimum=0)
+
+
+def _others(name: str, description: str) -> Column:
+    return Column(name, "int64", f"{description} just before it was submitted.", "jobs", _NO_QUEUE, minimum=0)
+
+
+AT_SUBMIT: Tuple[Column, ...] = (
+    *(JOB_METRICS.column(name) for name in ("user", "account", "partition", "qos", "job_name")),
+    *(JOB_METRICS.column(name) for name in ("req_cpus", "req_nodes", "req_gpus")),
+    _gigabytes("req_memory_gb", "Memory asked for, all nodes together.", f"all of a node's, or {_NOT_TOLD}"),
+    _minutes("time_limit_minutes", "Time limit.", "unlimited, the partition's, or not told"),
+    Column("submit_hour", "int32", "UTC hour of its submission.", "hour", minimum=0, maximum=23),
+    Column("submit_weekday", "int32", "UTC day of the week; Monday is 0.", "day", minimum=0, maximum=6),
+    Column("is_array_task", "bool", "It is a task of an array."),
+    _others("user_waiting", "Jobs of its user that waited"),
+    _others("user_running", "Jobs of its user that ran"),
+    _others("partition_waiting", "Jobs of its partition that waited"),
+    _others("partition_running", "Jobs of its partition that ran"),
+)
+
+AT_START: Tuple[Column, ...] = (
+    JOB_METRICS.column("start_time"),
+    _minutes("wait_minutes", "Start minus submission.", "it never started, or the source has no submit time"),
+    *(JOB_METRICS.column(name) for name in ("node_list", "alloc_nodes", "alloc_cpus", "alloc_gpus")),
+)
+
 JOB_FEATURES = Table(
     "job_features",
     FEATURES,
-    "One job that has ended, with the documented quantities; of the day on which it ended.",
+    "One job that has ended: what was known of it at its submission and start, its outcome, and the documented "
+    "quantities; of the day on which it ended.",
     (
         CLUSTER,
         JOB_METRICS.column("job_id_raw"),
@@ -171,9 +208,108 @@ JOB_FEATURES = Table(
             minimum=0,
             maximum=17,
         ),
+        JOB_METRICS.column("class_source"),
+        JOB_METRICS.column("state"),
+        Column(
+            "coverage_ratio",
+            "float64",
+            "Time of its run on its hosts that samples of CPUs, cores and memory cover / the time that they should.",
+            "ratio",
+            "it never ran, or its nodes are not told",
+            minimum=0,
+            maximum=1,
+        ),
+        Column(
+            "shared_host",
+            "bool",
+            "Several Slurm nodes share one of its hosts, so that system quantities hold other nodes' load too.",
+            null="its nodes are not known to node_state",
+        ),
+        _gigabytes("network_write_gb", "Bytes that it wrote to network file systems.", "not watched by the monitor"),
+        _gigabytes("local_write_gb", "Bytes that it wrote to local file systems.", "not watched by the monitor"),
+        *AT_SUBMIT,
+        *AT_START,
     ),
     key=("cluster", "job_id_raw", "submit_time"),
     rollup_by=(),
 )
 
-FEATURE_TABLES: Tuple[Table, ...] = (JOB_FEATURES,)
+# Two quantities that are correlated as strongly as this say the same.
+REDUNDANT = 0.95
+
+_WINDOW_END = Column("sample_time", "time", "Beginning of the last UTC day of the window.", "UTC")
+_QUANTITY = Column("quantity", "text", "One of the documented quantities.")
+
+
+def _correlation(name: str, description: str) -> Column:
+    null = "fewer than three jobs with both, or one of the two does not vary"
+    return Column(name, "float64", description, "-1 to 1", null, minimum=-1, maximum=1)
+
+
+FEATURE_CORRELATION = Table(
+    "feature_correlation",
+    FEATURES,
+    "How two documented quantities go together in the jobs of a window that have both.",
+    (
+        CLUSTER,
+        _QUANTITY,
+        Column("other", "text", "The other one, behind it in their order."),
+        _WINDOW_END,
+        Column("jobs", "int64", "Jobs that have both.", "jobs", minimum=0),
+        _correlation("pearson", "Pearson's correlation; of heavy-tailed quantities of log(1 + x)."),
+        _correlation("spearman", "Spearman's: Pearson's of the ranks, each among all jobs that have the quantity."),
+        Column("redundant", "bool", f"Either is {REDUNDANT} or more in size: the two say the same."),
+    ),
+    key=("cluster", "quantity", "other"),
+    rollup_by=(),
+)
+
+_UNMEASURED = "of no job of the window it was measured"
+
+
+def _of_quantity(name: str, description: str) -> Column:
+    return Column(name, "float64", description, "of the quantity", _UNMEASURED)
+
+
+def _loading(number: int, word: str) -> Column:
+    description = f"Its part in the {word} principal component of the normalised vectors."
+    return Column(f"loading_{number}", "float64", description, "-1 to 1", "no dimension of the vector, or too few vary")
+
+
+FEATURE_VARIANCE = Table(
+    "feature_variance",
+    FEATURES,
+    "How one documented quantity is spread in the jobs of a window.",
+    (
+        CLUSTER,
+        _QUANTITY,
+        _WINDOW_END,
+        Column("jobs", "int64", "Jobs of the window.", "jobs", minimum=0),
+        Column("measured_jobs", "int64", "Jobs of which it was measured.", "jobs", minimum=0),
+        Column(
+            "measured_ratio", "float64", "measured_jobs / jobs.", "ratio", "the window is empty", minimum=0, maximum=1
+        ),
+        _of_quantity("mean", "Mean."),
+        _of_quantity("std", "Standard deviation (population)."),
+        _of_quantity("minimum", "Smallest value."),
+        *(_of_quantity(f"p{rank:02}", f"{rank} % of the values lie at or below it.") for rank in (5, 25, 50, 75, 95)),
+        _of_quantity("maximum", "Largest value."),
+        Column("constant", "bool", "It was measured and does not vary, so that it tells no job from another."),
+        Column(
+            "variance_ratio",
+            "float64",
+            "Its share of the variance of the normalised vectors: what it weighs in the similarity network.",
+            "ratio",
+            "no dimension of the vector, or none varies",
+            minimum=0,
+            maximum=1,
+        ),
+        _loading(1, "first"),
+        _loading(2, "second"),
+        _loading(3, "third"),
+    ),
+    key=("cluster", "quantity"),
+    rollup_by=(),
+)
+
+FEATURE_TABLES: Tuple[Table, ...] = (JOB_FEATURES, FEATURE_CORRELATION, FEATURE_VARIANCE)

@@ -57,6 +57,19 @@ OUTCOME_CLASSES: Tuple[str, ...] = (
 )
 SUCCESS, TIMEOUT, CANCELLED, FAILED, OOM, SEGFAULT, NODE_FAIL, DEPENDENCY = range(8)
 
+# Their colours in every chart, in the same order: the palette of Okabe and Ito, which people who see few colours tell
+# apart; what is neither success nor failure is grey.
+OUTCOME_COLOURS: Tuple[str, ...] = (
+    "#0072B2",
+    "#E69F00",
+    "#999999",
+    "#D55E00",
+    "#CC79A7",
+    "#000000",
+    "#009E73",
+    "#CCCCCC",
+)
+
 # The classes that count as failed; CANCELLED and DEPENDENCY are neither failure nor success.
 FAILED_CLASSES: Tuple[int, ...] = (TIMEOUT, FAILED, OOM, SEGFAULT, NODE_FAIL)
 

@@ -16,11 +16,14 @@ from support.slurm import ENDED, slurm_cycle
 
 from nomade_pipeline.cli.lazy import COMMANDS, SECTIONS, load
 from nomade_pipeline.cli.main import cli
+from nomade_pipeline.computing import STEPS, days_with_jobs
+from nomade_pipeline.config.settings import Config
 
 # What each command is called with where it needs arguments.
 ARGUMENTS = {
     "disk": ["/"],
     "job": [ENDED],
+    "features": [ENDED],
     "sql": ["SELECT 1"],
     "forget": ["nope", "--dry-run"],
     "completion": ["bash"],
@@ -63,7 +66,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("filled")
     fill_spool(root, minutes=3)
     spool(root / "spool", *slurm_cycle(T0 - timedelta(minutes=1)), host="head")
-    ingest(root, minutes=60)
+    store = ingest(root, minutes=60)
+    for step in STEPS.values():
+        for day in days_with_jobs(store):
+            step.compute(store, Config(), day)
     return root
 
 

@@ -45,6 +45,27 @@ def test_yesterday_is_closed_at_twenty_past_midnight() -> None:
     assert requested("close_yesterday_daily", at(0, 20)) == ["2026-03-04"]
 
 
+def test_features_of_today_are_computed_every_hour() -> None:
+    assert requested("features_hourly", at(0, 10)) == ["2026-03-05"]
+    assert requested("features_hourly", at(23, 10)) == ["2026-03-05"]
+
+
+def test_what_looks_at_a_window_follows_once_yesterday_has_been_closed() -> None:
+    assert requested("analyse_yesterday_daily", at(0, 50)) == ["2026-03-04"]
+    selected = defs.get_repository_def().get_job("analyse_day").asset_layer.executable_asset_keys
+    layers = {"features", "graph", "simulation"}
+    live = dg.AssetKey(["graph", "live"])
+    assert set(selected) == {
+        key for key in defs.resolve_asset_graph().materializable_asset_keys if key.path[0] in layers and key != live
+    }
+    assert live in defs.get_repository_def().get_job("ingest").asset_layer.executable_asset_keys
+
+
+def test_late_data_of_a_day_brings_its_features_up_to_date() -> None:
+    selected = defs.get_repository_def().get_job("close_day").asset_layer.executable_asset_keys
+    assert dg.AssetKey(["features", "jobs"]) in selected
+
+
 @pytest.mark.parametrize("asset", sorted(node.key.to_user_string() for node in defs.resolve_asset_graph().asset_nodes))
 def test_every_asset_is_requested_by_a_schedule_that_runs(asset: str) -> None:
     """A new asset without a clock fails here."""

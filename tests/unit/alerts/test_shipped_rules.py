@@ -12,6 +12,7 @@ from support.needs import REPOSITORY
 from support.rows import T0, row_of
 
 from nomade_pipeline.alerts.document import PAGE, render_page
+from nomade_pipeline.alerts.drift_source import JOB_DRIFT
 from nomade_pipeline.alerts.evidence import Evidence, sample_of
 from nomade_pipeline.alerts.installation import OWN_POLICIES
 from nomade_pipeline.alerts.judge import judge, level_of
@@ -63,6 +64,8 @@ class Case:
         newest = {} if self.shape is None else {rule.column: float(self.shape(hours)[-1])}
         if rule.table == JOB_OUTCOMES.name:
             row: dict[str, Any] = {"cluster": "alpha", "partition": "gpu", "jobs": 40, **self.row, **newest}
+        elif rule.table == JOB_DRIFT.name:
+            row = {"cluster": "alpha", **self.row}
         elif rule.table:
             row = row_of(TABLES[rule.table], **{**self.row, **newest})
         else:
@@ -121,6 +124,10 @@ CASES: dict[str, tuple[Case, Case | None]] = {
     "zombie-job": (Case({"job_id_raw": "3", "message": "2 processes of job 3 live on n1"}), None),
     "array-failures": (Case(ARRAY), None),
     "fairshare-imbalance": (Case(SHARE), None),
+    "job-drift": (
+        Case({"level": "drift", "message": "cpu_efficiency is lower for about 10% of the jobs since 2026-03-01"}),
+        Case({"level": "stable", "message": "as in the window"}),
+    ),
     "collector-silent": (Case(SILENT), Case({**SILENT, "without_data": 0})),
 }  # fmt: skip
 
@@ -136,7 +143,7 @@ def test_a_rule_speaks_when_it_should(name: str) -> None:
     found = verdict(name, CASES[name][0])
     assert found.level in ("info", "warning", "critical"), found.summary
     assert found.summary
-    assert found.subject or name in ("scheduler-unreachable", "slurmdbd-unreachable")
+    assert found.subject or name in ("scheduler-unreachable", "slurmdbd-unreachable", "job-drift")
 
 
 @pytest.mark.parametrize("name", sorted(name for name, (_, silent) in CASES.items() if silent is not None))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomade_pipeline.analysis.memory import memory_pressure
+from nomade_pipeline.analysis.memory import memory_pressure, memory_pressure_expression
 
 GB = 10**9
 
@@ -51,3 +52,18 @@ def test_it_stays_between_0_and_1_and_grows_with_swapping(
         more = memory_pressure({**row, "swap_in_bytes_per_second": rate * 2})
         assert more is not None
         assert more >= pressure
+
+
+MEASURES = {
+    "memory_available_bytes": pl.Int64,
+    "memory_total_bytes": pl.Int64,
+    "swap_in_bytes_per_second": pl.Float64,
+    "swap_out_bytes_per_second": pl.Float64,
+    "psi_memory_some_percent": pl.Float64,
+}
+
+
+@given(st.fixed_dictionaries({name: st.none() | st.integers(0, 10**12) for name in MEASURES}))
+def test_the_expression_over_a_table_says_the_same(row):
+    found = pl.DataFrame([row], schema=MEASURES, strict=False).select(memory_pressure_expression()).item()
+    assert found == pytest.approx(memory_pressure(row))
