@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Iterator
 
 import numpy as np
 
@@ -29,9 +29,11 @@ FILE_BYTES = 2_000_000
 VRAM_BYTES, IDLE_CELSIUS, BUSY_CELSIUS, IDLE_WATTS, BUSY_WATTS = 80 * 10**9, 34.0, 40.0, 65.0, 330.0
 
 
-def device_rows(running: Running, load: HostLoad) -> dict[Table, polars.DataFrame]:
-    """Return the rows of the three tables of a day."""
-    return {NFS: _nfs(running, load), DISK: _disk(running, load), GPU: _gpu(running, load)}
+def device_rows(running: Running, load: HostLoad) -> Iterator[tuple[Table, polars.DataFrame]]:
+    """Yield the rows of the three tables of a day."""
+    yield NFS, _nfs(running, load)
+    yield DISK, _disk(running, load)
+    yield GPU, _gpu(running, load)
 
 
 def _nfs(running: Running, load: HostLoad) -> polars.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
 import numpy as np
 
@@ -27,16 +27,15 @@ CACHE_SHARE = 0.2
 LEAST_BUSY_PERCENT = 1.0
 
 
-def system_rows(running: Running, load: HostLoad) -> dict[Table, polars.DataFrame]:
-    """Return the rows of the four tables of a day."""
+def system_rows(running: Running, load: HostLoad) -> Iterator[tuple[Table, polars.DataFrame]]:
+    """Yield the rows of the four tables of a day."""
     shares = _shares(running, load)
     disk = _disk(running, load)
-    return {
-        IOSTAT_CPU: host_rows(running, load, IOSTAT_CPU, {f"{name}_percent": value for name, value in shares.items()}),
-        MPSTAT_SUMMARY: host_rows(running, load, MPSTAT_SUMMARY, _summary(running, load, shares)),
-        IOSTAT: host_rows(running, load, IOSTAT, disk),
-        VMSTAT: host_rows(running, load, VMSTAT, _vmstat(running, load, shares, disk)),
-    }
+    cpu = {f"{name}_percent": value for name, value in shares.items()}
+    yield IOSTAT_CPU, host_rows(running, load, IOSTAT_CPU, cpu)
+    yield MPSTAT_SUMMARY, host_rows(running, load, MPSTAT_SUMMARY, _summary(running, load, shares))
+    yield IOSTAT, host_rows(running, load, IOSTAT, disk)
+    yield VMSTAT, host_rows(running, load, VMSTAT, _vmstat(running, load, shares, disk))
 
 
 def host_rows(running: Running, load: HostLoad, table: Table, data: Mapping[str, Any]) -> polars.DataFrame:

@@ -24,13 +24,13 @@ _SPANS = frozenset(("iostat", "mpstat", "vmstat", "nfs", "job_monitor"))
 VERSION = "simulated"
 
 
-def collection_log(running: Running, load: HostLoad, frames: Mapping[Table, polars.DataFrame]) -> polars.DataFrame:
+def collection_log(running: Running, load: HostLoad, told: Mapping[Table, polars.Series]) -> polars.DataFrame:
     """Return the log of a day's runs: all succeed, where the host is up.
 
     Args:
         running: what runs on the day.
         load: of its hosts.
-        frames: its rows, of which those of the head node are counted.
+        told: sample times of the rows of the head node's tables.
     """
     import polars as pl
 
@@ -41,7 +41,7 @@ def collection_log(running: Running, load: HostLoad, frames: Mapping[Table, pola
         _runs(running, name, each, load.up & ((each > 0) | (name != "gpu")))
         for name, each in {**counts, "gpu": gpus, "job_monitor": present}.items()
     ]
-    return pl.concat([*parts, *(_head(running, name, frames) for name in _ON_HEAD)])
+    return pl.concat([*parts, *(_head(running, name, told) for name in _ON_HEAD)])
 
 
 def _runs(running: Running, name: str, count: Floats, there: Flags) -> polars.DataFrame:
@@ -50,12 +50,12 @@ def _runs(running: Running, name: str, count: Floats, there: Flags) -> polars.Da
     return _log(running, name, host, minute, count[there])
 
 
-def _head(running: Running, name: str, frames: Mapping[Table, polars.DataFrame]) -> polars.DataFrame:
+def _head(running: Running, name: str, told: Mapping[Table, polars.Series]) -> polars.DataFrame:
     """Return the runs of a collector of the head node, with the number of rows of its minute."""
     import polars as pl
 
     minute = np.arange(running.minutes)
-    mine = [frame["sample_time"] for table, frame in frames.items() if table.collector == name]
+    mine = [times for table, times in told.items() if table.collector == name]
     # A job that ended within a minute is told at its end.
     at = pl.concat(mine).dt.offset_by("59s").dt.truncate("1m").value_counts(name="rows")
     times = moments(running.history.scenario, running.moments).alias("sample_time").to_frame()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, Iterator
 
 from nomade_pipeline import clock
 from nomade_pipeline.ingest.partition import is_over
@@ -19,14 +19,14 @@ from nomade_pipeline.tables.operations import COLLECTION_LOG
 from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 from nomade_pipeline.workload.device_rows import device_rows
 from nomade_pipeline.workload.history import History
-from nomade_pipeline.workload.host_load import host_load
+from nomade_pipeline.workload.host_load import HostLoad, host_load
 from nomade_pipeline.workload.host_rows import system_rows
 from nomade_pipeline.workload.job_rows import job_metrics
 from nomade_pipeline.workload.log_rows import collection_log
 from nomade_pipeline.workload.monitor_rows import job_monitor
 from nomade_pipeline.workload.node_rows import node_state
 from nomade_pipeline.workload.queue_rows import queue_rows
-from nomade_pipeline.workload.running import ending_on, running_on, seconds_of
+from nomade_pipeline.workload.running import Running, ending_on, running_on, seconds_of
 from nomade_pipeline.workload.truth import write_truth
 
 if TYPE_CHECKING:
@@ -66,25 +66,33 @@ def write_history(store: Store, history: History, progress: Callable[[str, float
     days = history.scenario.days
     for number, day in enumerate(days):
         progress(f"writing {day}", number / len(days))
-        for table, frame in tables_of_day(history, day).items():
+        for table, frame in tables_of_day(history, day):
             _write(store, history, day, table, _sound(table, frame), written)
     write_truth(store.paths.truth / history.scenario.cluster, history)
     return written
 
 
-def tables_of_day(history: History, day: date) -> dict[Table, polars.DataFrame]:
-    """Return the rows of each table of a UTC day."""
+def tables_of_day(history: History, day: date) -> Iterator[tuple[Table, polars.DataFrame]]:
+    """Yield the rows of each table of a UTC day, one table after the other, so that no two are held at a time."""
     running = running_on(history, day)
     load = host_load(running)
-    frames = {
-        JOB_METRICS: job_metrics(history, seconds_of(history, day)),
-        JOB_MONITOR: job_monitor(running, ending_on(history, day)),
-        NODE_STATE: node_state(running, load),
-        **queue_rows(running, load),
-        **system_rows(running, load),
-        **device_rows(running, load),
-    }
-    return {**frames, COLLECTION_LOG: collection_log(running, load, frames)}
+    # The log tells how many rows the head node's collectors had in each minute.
+    told: dict[Table, polars.Series] = {}
+    for table, frame in _asked_of_slurm(running, load, history, day):
+        told[table] = frame["sample_time"]
+        yield table, frame
+    yield JOB_MONITOR, job_monitor(running, ending_on(history, day))
+    yield from system_rows(running, load)
+    yield from device_rows(running, load)
+    yield COLLECTION_LOG, collection_log(running, load, told)
+
+
+def _asked_of_slurm(
+    running: Running, load: HostLoad, history: History, day: date
+) -> Iterator[tuple[Table, polars.DataFrame]]:
+    yield JOB_METRICS, job_metrics(history, seconds_of(history, day))
+    yield NODE_STATE, node_state(running, load)
+    yield from queue_rows(running, load).items()
 
 
 def _sound(table: Table, frame: polars.DataFrame) -> polars.DataFrame:

@@ -27,4 +27,4 @@ def many() -> History:
 @pytest.fixture(scope="session")
 def days(small: History) -> list[dict[Table, pl.DataFrame]]:
     """All rows of the small cluster, a day each."""
-    return [tables_of_day(small, day) for day in small.scenario.days]
+    return [dict(tables_of_day(small, day)) for day in small.scenario.days]

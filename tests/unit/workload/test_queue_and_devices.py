@@ -163,7 +163,7 @@ def test_the_ledger_of_a_simulated_day_is_full(small: History, tmp_path: Path) -
     truth = pl.read_parquet(store.paths.truth / "sim-small" / "jobs.parquet")
     told = store.lake.read_day(JOB_METRICS, "sim-small", day).join(truth, on=["job_id_raw", "submit_time"])
     assert told.height == store.lake.count(JOB_METRICS, "sim-small", day)
-    names = set().union(*(table.column_names for table in tables_of_day(small, day)))
+    names = set().union(*(table.column_names for table, _ in tables_of_day(small, day)))
     assert not names & {"profile", "cause", "fate", "broken_build", "failure_probability_at_submit"}
 
 
