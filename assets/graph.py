@@ -27,6 +27,7 @@ from nomade_pipeline.tables.slurm_jobs import JOB_METRICS
 from nomade_pipeline.tables.slurm_queue import SLURM_JOB
 
 _FEATURES, _SIMILARITY = dg.AssetKey(["features", "jobs"]), dg.AssetKey(["graph", "similarity"])
+_COMMUNITIES = dg.AssetKey(["graph", "communities"])
 
 
 def build_network_asset(
@@ -78,7 +79,8 @@ GRAPH_ASSETS: list[dg.AssetsDefinition] = [
     build_network_asset("request", REQUEST_EDGES, request_edges_of_day, {"numba"}, raw_key(JOB_METRICS)),
     build_network_asset("communities", COMMUNITIES, communities_of_day, {"igraph", "infomap"}),
     build_network_asset("statistics", GRAPH_STATISTICS, statistics_of_day, {"numba"}),
-    build_network_asset("layout", GRAPH_LAYOUT, layout_of_day, {"numba"}),
+    # Its picture shows the communities.
+    build_network_asset("layout", GRAPH_LAYOUT, layout_of_day, {"numba"}, _COMMUNITIES),
     build_network_asset("hotspots", GRAPH_HOTSPOTS, hotspots_of_day, {"numpy"}),
 ]
 

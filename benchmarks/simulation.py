@@ -27,7 +27,7 @@ from tests.support.profiles import PROFILES, changed, of_kinds, planted
 
 JOBS, SEEDS = 8_000, 3
 PER_DAY, LOOK_BACK, QUARTER = 150, 7, 90
-QUARTERS, DRIFTS, DRIFTING_DAYS = 1, 10, 5
+QUARTERS, DRIFTS, DRIFTING_DAYS = 2, 30, 5
 # Jobs that ended in each hour of the day (UTC): the trace of Mason.
 ENDS = np.array(
     [

@@ -10,7 +10,7 @@ import numpy as np
 
 from nomade_pipeline.analysis.series import Floats
 from nomade_pipeline.network.kernel import Floats32, Ints
-from nomade_pipeline.tables.features import QUANTITY
+from nomade_pipeline.network.words import NULL_WORDS, hotspot_words
 from nomade_pipeline.tables.network import CANNOT_SAY
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES, OUTCOME_CLASSES, OUTCOME_COLOURS, SUCCESS
 
@@ -27,7 +27,6 @@ GREY, LIGHT, RED, BLUE = "#555555", "#DDDDDD", "#D55E00", "#0072B2"
 COMMUNITY_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B8A800")
 MOST_POINTS, MOST_BARS, LINE_LETTERS = 4000, 16, 46
 _ZONE_COLOURS = {"safe": "#009E73", "danger": RED}
-_NULL_WORDS = {"permuted": "among all", "user_partition": "within user × partition", "user_week": "within user × week"}
 _NAMES = {"mntd": "SES.MNTD", "mpd": "SES.MPD", "assortativity": "assortativity", "purity": "purity"}
 
 
@@ -116,7 +115,7 @@ def statistics_picture(statistics: Sequence[Row]) -> bytes:
             f"p = {row['p']:.3g}", (row["effect"], place), (0, 7), textcoords="offset points", fontsize=7, ha="center"
         )
     axes.set_yticks(
-        range(len(rows)), [f"{_NAMES[row['statistic']]}, {_NULL_WORDS[row['null_model']]}" for row in rows], fontsize=8
+        range(len(rows)), [f"{_NAMES[row['statistic']]}, {NULL_WORDS[row['null_model']]}" for row in rows], fontsize=8
     )
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_ylim(-0.6, len(rows) - 0.2)
@@ -281,20 +280,6 @@ def hotspot_picture(hotspots: Sequence[Row]) -> bytes:
         fontsize=11,
     )
     return _png(figure)
-
-
-def hotspot_words(row: Row) -> str:
-    """Return the ranges of a hotspot in words."""
-    parts = [_range(row, ""), *([_range(row, "second_")] if row["second_quantity"] else [])]
-    return " and ".join(parts)
-
-
-def _range(row: Row, prefix: str) -> str:
-    name, low, high = (row[f"{prefix}{part}"] for part in ("quantity", "low", "high"))
-    unit = QUANTITY[name].unit
-    shown = f" {unit}" if unit not in ("ratio", "0-1", "count", "flag") else ""
-    span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    return f"{name} {span}{shown}"
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -7,6 +7,7 @@ from typing import Sequence
 
 import numpy as np
 
+from nomade_pipeline.analysis.proportions import discoveries
 from nomade_pipeline.analysis.series import Flags, Floats
 from nomade_pipeline.features.vectors import Scaler
 from nomade_pipeline.simulation.neighbours import LARGEST, NEIGHBOURS, at_most, distance_to, nearest
@@ -61,13 +62,10 @@ class Yardstick:
         The p-value is conformal: exact for any distribution, as long as a job is exchangeable with the held-out ones
         (Laxhammar and Falkman, Annals of Mathematics and Artificial Intelligence 74, 2015).
         """
-        from scipy.stats import false_discovery_control
-
         distance = distance_to(vectors, self.cloud)
         farther = len(self.ordinary) - np.searchsorted(self.ordinary, distance, side="left")
         p = np.asarray((1.0 + farther) / (1.0 + len(self.ordinary)), np.float64)
-        adjusted = false_discovery_control(p) if len(p) else p
-        return Scored(distance, p, adjusted < SURE_RATE)
+        return Scored(distance, p, discoveries(p, SURE_RATE)[0])
 
 
 def widened(scaler: Scaler) -> Scaler:

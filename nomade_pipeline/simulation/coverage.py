@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nomade_pipeline.analysis.series import Flags, Floats
-from nomade_pipeline.simulation.intervals import Estimate, wilson
+from nomade_pipeline.simulation.intervals import Estimate, share_of
 from nomade_pipeline.simulation.neighbours import NEIGHBOURS, at_most, nearest
 
 # Rows of each set; the region of more is larger, so that shares of different sizes do not compare.
@@ -53,8 +53,8 @@ def coverage(cloud: Floats, fitted: Floats, held: Floats, seed: int) -> Coverage
     cloud, fitted, held = (at_most(rows, size, seed) for rows in (cloud, fitted, held))
     hits, plausible = in_region(held, cloud), in_region(cloud, held)
     return Coverage(
-        wilson(int(hits.sum()), size),
-        wilson(int(plausible.sum()), size),
+        share_of(int(hits.sum()), size),
+        share_of(int(plausible.sum()), size),
         float(in_region(held, fitted).mean()),
         float(in_region(fitted, held).mean()),
         size,

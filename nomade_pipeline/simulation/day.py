@@ -22,6 +22,7 @@ from nomade_pipeline.simulation.cloud import Cloud
 from nomade_pipeline.simulation.coverage import coverage
 from nomade_pipeline.simulation.drift import (
     JOBS_PER_CELL,
+    LEAST_MEASURED_JOBS,
     STABLE,
     Stream,
     find_drift,
@@ -38,6 +39,7 @@ from nomade_pipeline.tables.features import JOB_FEATURES, VECTOR
 from nomade_pipeline.tables.simulation import (
     CLOUD_MODEL,
     DRIFT,
+    DRIFT_LEVELS,
     INSIDE,
     PLAUSIBLE,
     SIMULATION_ANOMALIES,
@@ -211,7 +213,9 @@ def _drift(lake: Lake, config: Config, cluster: str, day: date) -> Figures:
     cloud = Cloud.fit(basis.fitted, basis.scaler, seed=SEED, jobs_per_cell=JOBS_PER_CELL)
     random = np.random.default_rng(SEED + day.toordinal())
     stream = _stream(lake, cluster, basis, day, random)
-    alone = one_of_each_array(basis.held_jobs["job_id"], random)
+    if len(stream.days) < LEAST_MEASURED_JOBS:
+        raise TooLittle(f"{len(stream.days)} jobs since {last}; {LEAST_MEASURED_JOBS} are needed")
+    alone = one_of_each_array(basis.held_jobs["job_id"], random)[:LARGEST]
     found = find_drift(cloud, basis.held[alone], stream, config.drift, random)
     rows = [{**asdict(finding), "words": finding.words} for finding in found]
     for row in rows:
@@ -223,7 +227,7 @@ def _drift(lake: Lake, config: Config, cluster: str, day: date) -> Figures:
     return {
         "jobs": len(stream.days),
         "changed": "; ".join(told) or "nothing",
-        "level": max((finding.level for finding in found), key=DRIFT.column("level").allowed.index, default=STABLE),
+        "level": max((finding.level for finding in found), key=DRIFT_LEVELS.index),
         "retraining_due": retraining.due,
         "retraining": retraining.reason,
     }
@@ -231,11 +235,12 @@ def _drift(lake: Lake, config: Config, cluster: str, day: date) -> Figures:
 
 def _stream(lake: Lake, cluster: str, basis: Basis, day: date, random: np.random.Generator) -> Stream:
     """Return the jobs of the days from the end of a window to a UTC day, of each array one a day."""
-    parts, days = [np.empty((0, len(VECTOR)))], []
-    for number in range((day - basis.last_day).days):
+    count = (day - basis.last_day).days
+    parts, days = [], []
+    for number in range(count):
         each = basis.last_day + timedelta(days=number + 1)
         jobs, raw = comparable(lake.read_day(JOB_FEATURES, cluster, each), basis.scaler)
-        chosen = one_of_each_array(jobs["job_id"], random)[: LARGEST // max(1, (day - basis.last_day).days)]
+        chosen = one_of_each_array(jobs["job_id"], random)[: LARGEST // count]
         parts.append(raw[chosen])
         days += [each] * len(chosen)
     return Stream(np.concatenate(parts), days)

@@ -1,31 +1,22 @@
-"""Intervals of shares."""
+"""A figure and how sure it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
-# Two-sided 95 %.
-Z = 1.959964
+from nomade_pipeline.analysis.proportions import wilson
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval; the ends are NaN where none is known."""
 
     value: float
-    low: float
-    high: float
+    low: float = float("nan")
+    high: float = float("nan")
 
 
-def wilson(hits: int, count: int) -> Estimate:
-    """Return the share of hits with Wilson's interval; of nothing it is anywhere between 0 and 1.
-
-    Formula: Wilson, Journal of the American Statistical Association 22, 1927.
-    """
-    if count == 0:
-        return Estimate(float("nan"), 0.0, 1.0)
-    share, z2 = hits / count, Z * Z
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z / (1 + z2 / count) * sqrt(share * (1 - share) / count + z2 / (4 * count * count))
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+def share_of(hits: int, count: int) -> Estimate:
+    """Return the share of hits with Wilson's interval; of at least one."""
+    low, high = wilson(hits, count)
+    return Estimate(hits / count, float(low), float(high))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 import numpy as np
 
+from nomade_pipeline.analysis.proportions import Z_95, discoveries
 from nomade_pipeline.analysis.series import Floats
 from nomade_pipeline.features.vectors import Scaler
-from nomade_pipeline.simulation.intervals import Estimate, Z
+from nomade_pipeline.simulation.intervals import Estimate
 from nomade_pipeline.simulation.neighbours import at_most, nearest
 from nomade_pipeline.tables.simulation import C2ST, COPIES, CORRELATION, KS
 
@@ -59,14 +60,10 @@ def validate(cloud: Floats, fitted: Floats, held: Floats, scaler: Scaler, seed: 
     score, floor = two_sample_auc(own, held, seed), two_sample_auc(real, held, seed)
     return [
         Figure(C2ST, "", score, floor.value),
-        Figure(CORRELATION, "", _plain(correlation_gap(own, held)), correlation_gap(real, held)),
-        Figure(COPIES, "", _plain(copies(own, fitted, scaler)), copies(held, fitted, scaler)),
+        Figure(CORRELATION, "", Estimate(correlation_gap(own, held)), correlation_gap(real, held)),
+        Figure(COPIES, "", Estimate(copies(own, fitted, scaler)), copies(held, fitted, scaler)),
         *_by_quantity(own, real, held, scaler.dimensions),
     ]
-
-
-def _plain(value: float) -> Estimate:
-    return Estimate(value, float("nan"), float("nan"))
 
 
 def two_sample_auc(first: Floats, second: Floats, seed: int) -> Estimate:
@@ -91,7 +88,7 @@ def auc(low: Floats, high: Floats) -> Estimate:
     above = _share_below(high, low)
     below = 1.0 - _share_below(low, high)
     value = float(above.mean())
-    half = Z * float(np.sqrt(above.var(ddof=1) / len(high) + below.var(ddof=1) / len(low)))
+    half = Z_95 * float(np.sqrt(above.var(ddof=1) / len(high) + below.var(ddof=1) / len(low)))
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
 
@@ -134,18 +131,13 @@ def copies(rows: Floats, of: Floats, scaler: Scaler) -> float:
 
 def _by_quantity(own: Floats, real: Floats, held: Floats, names: Sequence[str]) -> list[Figure]:
     """Return the largest difference of the distributions of each quantity (Kolmogorov and Smirnov)."""
-    from scipy.stats import false_discovery_control
-
     found = []
     for column, name in enumerate(names):
         (value, p), (floor, _) = (_ks(rows[:, column], held[:, column]) for rows in (own, real))
         if not np.isnan(p):
-            found.append(Figure(KS, name, _plain(value), floor, p))
-    adjusted = false_discovery_control([each.p for each in found]) if found else []
-    return [
-        Figure(KS, each.quantity, each.estimate, each.floor, each.p, bool(q < SIGNIFICANT))
-        for each, q in zip(found, adjusted, strict=True)
-    ]
+            found.append(Figure(KS, name, Estimate(value), floor, p))
+    told, _ = discoveries(np.array([each.p for each in found]), SIGNIFICANT)
+    return [replace(each, significant=bool(is_told)) for each, is_told in zip(found, told, strict=True)]
 
 
 def _ks(first: Floats, second: Floats) -> tuple[float, float]:

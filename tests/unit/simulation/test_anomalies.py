@@ -10,7 +10,6 @@ from nomade_pipeline.features.vectors import Scaler
 from nomade_pipeline.simulation.anomalies import Yardstick, reasons, widened
 from nomade_pipeline.simulation.cloud import Cloud
 from nomade_pipeline.simulation.coverage import coverage, in_region
-from nomade_pipeline.simulation.intervals import wilson
 from nomade_pipeline.simulation.validation import auc, spearman, validate
 from nomade_pipeline.tables.features import VECTOR
 from nomade_pipeline.tables.simulation import C2ST, COPIES, CORRELATION, KS
@@ -91,9 +90,3 @@ def test_rank_correlations_are_of_the_jobs_that_have_both_quantities() -> None:
     found = spearman(rows)
     assert found[0, 1] == pytest.approx(1.0, abs=0.02)
     assert np.isnan(found[0, 2])
-
-
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    found = wilson(10, 100)
-    assert (found.low, found.high) == (pytest.approx(0.0552, abs=1e-4), pytest.approx(0.1744, abs=1e-4))
-    assert (wilson(0, 0).low, wilson(0, 0).high) == (0.0, 1.0)

@@ -96,6 +96,16 @@ def test_quiet_days_are_no_drift(store: Store) -> None:
     assert figures["changed"] == "nothing"
 
 
+def test_days_without_jobs_are_not_judged_and_have_no_odd_jobs(tmp_path: Path) -> None:
+    store = fill_lake(tmp_path, days=6)
+    later = DAY + timedelta(days=4)
+    assert (
+        drift_of_day(store, CONFIG, later)[CLUSTER]["note"] == f"0 jobs since {DAY + timedelta(days=1)}; 30 are needed"
+    )
+    cloud_of_day(store, CONFIG, later)
+    assert anomalies_of_day(store, CONFIG, later)[CLUSTER] == {"jobs": 0, "odd": 0, "sure": 0}
+
+
 def test_the_days_that_are_looked_back_at_are_configured(store: Store) -> None:
     figures = drift_of_day(store, replace(CONFIG, drift=DriftSettings(look_back_days=1)), DAY)[CLUSTER]
     assert 140 <= figures["jobs"] < 150
