@@ -18,7 +18,7 @@ from nomade_pipeline.simulation.cells import Cell
 from nomade_pipeline.simulation.relations import impose, relations_in
 
 # Small cells follow bends that one copula cannot; shrinkage makes up for few jobs. More than this gained nothing.
-JOBS_PER_CELL, MOST_CELLS = 80, 50
+JOBS_PER_CELL, MOST_CELLS = 40, 50
 # More jobs do not make the cells better.
 LARGEST_FIT = 50_000
 # Digits of the stored model; its figures are estimates from hundreds of jobs.
