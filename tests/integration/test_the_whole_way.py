@@ -94,6 +94,7 @@ def _spooled_rows(store: Store) -> dict[str, int]:
     return rows
 
 
+@pytest.mark.timeout(600)  # two demos, each with a simulated cluster
 def test_the_demo_shows_this_machine_with_all_checks_passed_and_can_be_repeated(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
