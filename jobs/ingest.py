@@ -10,6 +10,7 @@ import dagster as dg
 
 from assets.derived import DERIVED_ASSETS
 from assets.features import job_features
+from assets.graph import live_network
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
@@ -23,9 +24,10 @@ _SUITES = dg.AssetSelection.checks(*SUITE_CHECKS)
 # One process for the whole run: starting one a step costs more than the steps do.
 ingest_job = dg.define_asset_job(
     "ingest",
-    selection=_DATA - _SUITES,
+    selection=(_DATA | dg.AssetSelection.assets(live_network)) - _SUITES,
     executor_def=dg.in_process_executor,
-    description="Spool to lake, rollups and trends for one UTC day; every row is checked against its contract.",
+    description="Spool to lake, rollups and trends for one UTC day; every row is checked against its contract. Today's "
+    "running jobs are placed in the similarity graph.",
 )
 
 close_day_job = dg.define_asset_job(

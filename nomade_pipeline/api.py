@@ -6,6 +6,7 @@ Readings come from the newest of spool and database; tables are queried with SQL
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +19,7 @@ from nomade_pipeline.store.lake import Lake
 from nomade_pipeline.tables.contract import Table
 
 if TYPE_CHECKING:
+    import networkx
     import polars
 
 GIGABYTE = 1e9
@@ -108,7 +110,7 @@ def _in_gigabyte(value: float | None) -> float:
 
 
 class Analysis:
-    """Analyses of what was collected."""
+    """Analyses of what was collected, and of the jobs that have ended."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -135,6 +137,81 @@ class Analysis:
             "second_derivative": _in_gigabyte(estimate.get("acceleration_per_day2")),
             "trend": estimate.get("trend", "unknown"),
         }
+
+    def job_features(self, days: int | None = None, cluster: str | None = None) -> polars.DataFrame:
+        """Return what is known of the jobs that ended in a window, a row a job; see docs/features.md.
+
+        Args:
+            days: length of the window, which ends with the newest day that has features; None: ``[similarity]
+                window_days``.
+            cluster: only of this; None: of all.
+
+        Raises:
+            NoData: there are none.
+            LakeError: a stored file cannot be read.
+        """
+        import polars as pl
+
+        from nomade_pipeline.status.features import windows
+
+        config = self._config
+        if days is not None:
+            config = replace(config, similarity=replace(config.similarity, window_days=days))
+        _, found = windows(config, None, cluster or "")
+        return pl.concat(found.values())
+
+    def features_of(self, job: str, cluster: str | None = None) -> dict[str, Any]:
+        """Return the features of the newest run of a job that has ended, by its number.
+
+        Raises:
+            NoData: there are none.
+            LakeError: a stored file cannot be read.
+        """
+        from nomade_pipeline.status.features import features_of
+
+        return features_of(self._config, job, cluster or "")[0]
+
+    def find_similar(self, job: str, most: int = 10, cluster: str | None = None) -> list[dict[str, Any]]:
+        """Return the jobs most like one, the most alike first; see `nomade similarity --find-similar`.
+
+        Raises:
+            NoData: the job is in no similarity network.
+            LakeError: a stored file cannot be read.
+        """
+        from nomade_pipeline.status.similarity import find_similar
+
+        similar: list[dict[str, Any]] = find_similar(self._config, job, cluster or "", most, None)["similar"]
+        return similar
+
+    def similarity_network(self, cluster: str | None = None) -> networkx.Graph[int]:
+        """Return the newest similarity network of a cluster as a graph of networkx; see docs/similarity.md.
+
+        Args:
+            cluster: whose; None: of the only one that there is.
+
+        Raises:
+            NoData: there is none.
+            ValueError: there are several; the message names them.
+            LakeError: a stored file cannot be read.
+        """
+        from nomade_pipeline.network.export import networkx_graph
+        from nomade_pipeline.status.similarity import graphs
+
+        found = graphs(self._config, cluster or "", None, simpson=False)
+        if len(found) > 1:
+            raise ValueError(f"name one of the clusters {', '.join(graph.cluster for graph in found)}")
+        return networkx_graph(found[0])
+
+    def drift(self, cluster: str | None = None) -> list[dict[str, Any]]:
+        """Return what has changed in each cluster's jobs, as `nomade drift --json` prints it.
+
+        Raises:
+            NoData: no features of jobs are known.
+            LakeError: a stored file cannot be read.
+        """
+        from nomade_pipeline.status.drift import drift_of
+
+        return [asdict(one) for one in drift_of(self._config, None, cluster or "")]
 
 
 class Prediction:

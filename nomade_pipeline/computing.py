@@ -44,6 +44,7 @@ STEPS: dict[str, Step] = {
     "features": Step("nomade_pipeline.features.day:features_of_day"),
     "correlation": Step("nomade_pipeline.features.of_window:correlation_of_day", window=True),
     "variance": Step("nomade_pipeline.features.of_window:variance_of_day", window=True),
+    "request": Step("nomade_pipeline.network.request:request_edges_of_day"),
     "similarity": Step("nomade_pipeline.network.day:similarity_of_day", window=True),
     "communities": Step("nomade_pipeline.network.community_day:communities_of_day", window=True),
     "statistics": Step("nomade_pipeline.network.statistics_day:statistics_of_day", window=True),

@@ -11,7 +11,7 @@ import dagster as dg
 
 from assets.derived import DERIVED_ASSETS
 from assets.features import FEATURE_ASSETS
-from assets.graph import GRAPH_ASSETS
+from assets.graph import GRAPH_ASSETS, live_network
 from assets.quality import SUITE_CHECKS
 from assets.raw import RAW_ASSETS
 from assets.rollup import rollup_assets
@@ -45,7 +45,15 @@ def build_defs(config: NomadeResource | None = None, overrides: Mapping[str, Any
     """
     resources: dict[str, Any] = {"nomade": config or NomadeResource()}
     return dg.Definitions(
-        assets=[*RAW_ASSETS, rollup_assets, *DERIVED_ASSETS, *FEATURE_ASSETS, *GRAPH_ASSETS, *SIMULATION_ASSETS],
+        assets=[
+            *RAW_ASSETS,
+            rollup_assets,
+            *DERIVED_ASSETS,
+            *FEATURE_ASSETS,
+            *GRAPH_ASSETS,
+            live_network,
+            *SIMULATION_ASSETS,
+        ],
         asset_checks=[*SUITE_CHECKS, *COMPARISONS, no_partitions_left_failed],
         jobs=[
             ingest_job,

@@ -101,6 +101,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from nomade_pipeline.ingest.day import TooManyRefused
     from nomade_pipeline.ingest.import_parts import ImportRefusedError
     from nomade_pipeline.lab.errors import LabError
+    from nomade_pipeline.playback.errors import ReplayError
     from nomade_pipeline.retention import RetentionError
     from nomade_pipeline.slurm_hooks.conf import ConfError
     from nomade_pipeline.store.database import DatabaseError
@@ -118,6 +119,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
         ImportRefusedError,
         LabError,
         LakeError,
+        ReplayError,
         RetentionError,
         ScenarioError,
         SpoolError,

@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "import": Entry("import_command", "Import the history of jobs from a file."),
         "backfill": Entry("backfill_command", "Fill the past from Slurm's accounting and sysstat."),
         "simulate": Entry("simulate_command", "Invent a cluster with jobs whose causes are known."),
+        "replay": Entry("replay_command", "Let past days happen again, faster."),
     },
     "Look": {
         "status": Entry("status_command", "Show the present state of hosts and collectors."),
@@ -73,7 +74,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "drift": Entry("drift_command", "Show whether jobs have changed, and since when."),
         "train": Entry("later_commands", "Train the models (not in this version)."),
         "predict": Entry("later_commands", "Score jobs (not in this version)."),
-        "report": Entry("report_command", "Report on the features of jobs."),
+        "report": Entry("report_command", "Report on features and network of jobs."),
         "learn": Entry("later_commands", "Retrain when it is due (not in this version)."),
     },
     "Keep": {

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Sequence
 
 import click
 
-from nomade_pipeline import __version__
+from nomade_pipeline import __version__, clock
 from nomade_pipeline.cli.boundary import status_of
 from nomade_pipeline.cli.common import Invocation
 from nomade_pipeline.cli.lazy import LazyGroup
+from nomade_pipeline.playback.replay_clock import replayed_folder
 
 EXAMPLES = """\b
 Examples:
@@ -51,9 +53,18 @@ def cli(context: click.Context, config_path: Path | None, data_dir: Path | None)
     """Take the global options."""
     invocation = Invocation(config_path, data_dir)
     context.obj = invocation
+    if data_dir is not None and replayed_folder(data_dir):
+        context.with_resource(_time_of_replay(data_dir))
     # https://no-color.org: any text but the empty one.
     if invocation.environment.get("NO_COLOR"):
         context.color = False
+
+
+def _time_of_replay(folder: Path) -> AbstractContextManager[None]:
+    """Let the present be the replayed moment: a replay's data are as old as the days that it repeats."""
+    from nomade_pipeline.playback.replay_clock import ReplayClock
+
+    return clock.set_to(ReplayClock.read(folder).seconds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

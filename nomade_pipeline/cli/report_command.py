@@ -1,4 +1,4 @@
-"""`nomade report`: what the features of a window's jobs say; reports on models come with the prediction engine."""
+"""`nomade report`: what features and network of a window's jobs say; reports on models come with the prediction."""
 
 from __future__ import annotations
 
@@ -15,35 +15,44 @@ from nomade_pipeline.errors import NotYet
 from nomade_pipeline.status.features import report, windows
 from nomade_pipeline.tables.outcomes import OUTCOME_CLASSES
 
-FEATURES, MODELS = "features", "models"
+FEATURES, NETWORK, MODELS = "features", "network", "models"
 
 
 @click.command(
     "report",
     epilog="\b\nExamples:\n  nomade report features\n  nomade report features --date 2026-01-31 --json\n"
-    "  nomade report features --plot features.png",
+    "  nomade report features --plot features.png\n  nomade report network --plot pictures",
 )
-@click.argument("what", type=click.Choice([FEATURES, MODELS]), default=FEATURES)
+@click.argument("what", type=click.Choice([FEATURES, NETWORK, MODELS]), default=FEATURES)
 @click.option("--cluster", default="", metavar="NAME", help="Only this cluster.")
 @click.option(
     "--date",
     "day",
     type=click.DateTime(formats=["%Y-%m-%d"]),
     metavar="DATE",
-    help="Last UTC day of the window; default: the newest with features.",
+    help="Last UTC day of the window; default: the newest that was computed.",
 )
-@click.option("--plot", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Draw it into a PNG file.")
+@click.option(
+    "--plot",
+    type=click.Path(writable=True, path_type=Path),
+    help="Draw it into a PNG file; of the network, several into a folder.",
+)
 @json_option
 @pass_invocation
 def report_command(
     invocation: Invocation, what: str, cluster: str, day: datetime | None, plot: Path | None, as_json: bool
 ) -> int:
-    """Report on the features of the jobs of `[similarity] window_days`: what was measured, how it is spread, outcomes.
+    """Report on the jobs of `[similarity] window_days`.
 
-    Reports on models are not in this version.
+    features: what was measured, how it is spread, outcomes. network: communities of jobs that behave alike, whether
+    failed jobs lie together, zones and hotspots. Reports on models are not in this version.
     """
     if what == MODELS:
         raise NotYet("`nomade report models` has no data in this version", "it comes with the prediction engine")
+    if what == NETWORK:
+        return _network(invocation, cluster, day, plot, as_json=as_json)
+    if plot is not None and plot.is_dir():
+        raise click.UsageError(f"--plot: {plot} is a folder; `report features` draws into one file")
     last, found = windows(invocation.config, day.date() if day else None, cluster)
     reports = [report(invocation.config, last, name, jobs) for name, jobs in found.items()]
     if plot is not None:
@@ -52,6 +61,22 @@ def report_command(
         echo_json(reports)
     else:
         click.echo("\n".join(line for each in reports for line in _lines(each)))
+    return FINE
+
+
+def _network(invocation: Invocation, cluster: str, day: datetime | None, plot: Path | None, *, as_json: bool) -> int:
+    from nomade_pipeline.cli.report_network import draw_networks, network_lines
+    from nomade_pipeline.status.network import networks
+
+    last, reports = networks(invocation.config, day.date() if day else None, cluster)
+    if plot is not None:
+        if plot.is_file():
+            raise click.UsageError(f"--plot: {plot} is a file; `report network` draws into a folder")
+        draw_networks(invocation.store.lake, last, reports, plot)
+    if as_json:
+        echo_json(reports)
+    else:
+        click.echo("\n".join(line for each in reports for line in network_lines(each)))
     return FINE
 
 

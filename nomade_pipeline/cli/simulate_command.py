@@ -125,12 +125,13 @@ def _forget(store: Store, cluster: str) -> None:
 
 def _ingest(invocation: Invocation, store: Store, done: Simulated) -> None:
     from nomade_pipeline.cli.ingest_command import ingest
-    from nomade_pipeline.resources import report_past_days
     from nomade_pipeline.tables.catalog import RAW_TABLES
 
     limit = invocation.config.pipeline.quarantine_limit_percent
     ingest(store, RAW_TABLES, done.scenario.days, everything=False, limit_percent=limit)
     if store.paths.dagster_home.exists():
+        from nomade_pipeline.resources import report_past_days
+
         report_past_days(store.paths.dagster_home, done.written.days)
 
 

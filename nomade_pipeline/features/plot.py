@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-_DOTS_PER_INCH = 80
+_DOTS_PER_INCH = 72
 _BLUE, _RED, _GREY = "#1f5fa8", "#b3261e", "#777777"
 _COLUMNS, _BINS = 5, 30
+# One absurd value must not press all others into one bar.
+_SHOWN = (0.005, 0.995)
 
 
 def spread_picture(jobs: polars.DataFrame) -> bytes:
@@ -60,34 +62,42 @@ def _png(figure: Figure) -> bytes:
 
 
 def _draw_spread(figure: Figure | SubFigure, jobs: polars.DataFrame) -> None:
+    """Draw the quantities that were measured, and name the number of the others."""
     values = transformed(raw_matrix(jobs, NAMES), NAMES)
+    measured = np.flatnonzero((~np.isnan(values)).any(axis=0)).tolist()
+    figure.suptitle(
+        f"{jobs.height:,} jobs, {len(measured)} of {len(NAMES)} quantities measured: share of the jobs of each outcome",
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    if not measured:
+        return
     good = (jobs["failure_class"] == SUCCESS).fill_null(value=False).to_numpy()
     failed = jobs["failure_class"].is_in(FAILED_CLASSES).fill_null(value=False).to_numpy()
-    grid = figure.subplots(-(-len(NAMES) // _COLUMNS), _COLUMNS).ravel()
-    for place, (axes, name) in enumerate(zip(grid, NAMES, strict=True)):
-        _draw_one(axes, name, values[:, place], {"succeeded": good, "failed": failed})
+    columns = min(len(measured), _COLUMNS)
+    grid = figure.subplots(-(-len(measured) // columns), columns, squeeze=False).ravel()
+    for place, axes in zip(measured, grid, strict=False):
+        _draw_one(axes, NAMES[place], values[:, place], {"succeeded": good, "failed": failed})
+    for axes in grid[len(measured) :]:
+        axes.set_axis_off()
     handles, labels = grid[int(np.argmax([len(axes.patches) for axes in grid]))].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
-    figure.suptitle(f"{jobs.height:,} jobs: share of the jobs of each outcome", x=0.01, ha="left", fontsize=11)
+    figure.legend(handles, labels, loc="outside lower right", ncols=2, frameon=False)
 
 
 def _draw_one(axes: Axes, name: str, values: Floats, groups: dict[str, Flags]) -> None:
-    """Draw one quantity; of no measurement an empty field that says so."""
+    """Draw one quantity; what lies beyond all but a hundredth of its values stands in the outermost bars."""
     known = ~np.isnan(values)
     unit = QUANTITY[name].unit
-    axes.set_title(f"{name}: {known.mean() if len(known) else 0:.0%} measured", fontsize=9, parse_math=False)
-    axes.tick_params(labelsize=7)
-    if not known.any():
-        axes.text(0.5, 0.5, "not measured", ha="center", va="center", color=_GREY, transform=axes.transAxes)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        return
-    axes.set_xlabel(f"log(1 + {unit})" if QUANTITY[name].heavy_tailed else unit, fontsize=7, parse_math=False)
-    edges = np.histogram_bin_edges(values[known], bins=_BINS).tolist()
+    low, high = np.quantile(values[known], _SHOWN)
+    edges = np.histogram_bin_edges([low, high], bins=_BINS).tolist()
     for (label, group), color in zip(groups.items(), (_BLUE, _RED), strict=True):
-        shown = values[known & group]
+        shown = np.clip(values[known & group], low, high)
         if len(shown):
             axes.hist(shown, edges, weights=np.full(len(shown), 1 / len(shown)), alpha=0.55, color=color, label=label)
+    axes.set_title(f"{name}: {known.mean():.0%} measured", fontsize=9, parse_math=False)
+    axes.set_xlabel(f"log(1 + {unit})" if QUANTITY[name].heavy_tailed else unit, fontsize=7, parse_math=False)
+    axes.tick_params(labelsize=7)
 
 
 def _draw_correlation(figure: Figure | SubFigure, jobs: polars.DataFrame) -> None:
@@ -106,6 +116,7 @@ def _draw_correlation(figure: Figure | SubFigure, jobs: polars.DataFrame) -> Non
     axes.set_yticks(range(len(names)), names, fontsize=8)
     for row, column in zip(*np.nonzero(np.nan_to_num(np.abs(found)) >= 0.5), strict=True):
         if row != column:
-            axes.text(column, row, f"{found[row, column]:.2f}", ha="center", va="center", fontsize=6)
+            color = "white" if abs(found[row, column]) > 0.7 else "black"
+            axes.text(column, row, f"{found[row, column]:.2f}", ha="center", va="center", fontsize=6, color=color)
     figure.colorbar(image, ax=axes, shrink=0.8)
     axes.set_title("Pearson's correlation; grey: not known", fontsize=10)

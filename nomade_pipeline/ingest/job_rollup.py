@@ -114,6 +114,18 @@ FROM (
 ) s
 WHERE jobs.cluster = s.cluster AND jobs.job_id_raw = s.job_id_raw AND jobs.submit_time = s.submit_time"""
 
+# Of running jobs, given as JSON list of number and start: the same sums so far, from the runs that began then.
+USAGE_SO_FAR = f"""
+SELECT job_id_raw, {_OF_JOB}
+FROM (
+    SELECT u.job_id_raw, {_BY_NODE}
+    FROM (SELECT value ->> 0 AS job_id_raw, value ->> 1 AS start_time FROM json_each(?)) j
+    JOIN job_usage u ON u.cluster = ? AND u.job_id_raw = j.job_id_raw
+        AND u.last_time >= strftime('%Y-%m-%dT%H:%M:%S', j.start_time, '-120 seconds')
+        AND (u.run_start = '' OR u.run_start >= strftime('%Y-%m-%dT%H:%M:%S', j.start_time, '-120 seconds'))
+    GROUP BY u.job_id_raw, u.host, u.node
+) GROUP BY job_id_raw"""
+
 _MEASURED = "(cpu_seconds IS NOT NULL OR memory_seff_bytes IS NOT NULL OR monitor_readings IS NOT NULL)"
 
 _SUMS = {

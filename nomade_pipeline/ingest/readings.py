@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from operator import itemgetter
 from typing import TYPE_CHECKING, Iterator
 
 from nomade_pipeline.collectors.base import Reading, event_readings
@@ -15,27 +17,21 @@ if TYPE_CHECKING:
 
 
 def readings_of(table: Table, rows: polars.DataFrame) -> Iterator[tuple[str, Reading]]:
-    """Yield each host's readings in the order of their times, with the host; null is left out.
+    """Yield the readings of each host in the order of their times, with the host; null is left out.
 
     Args:
         table: the contract.
         rows: in its schema.
     """
     own = [column.name for column in table.data_columns]
-    by = ["host", "source"] if table.own_time else ["sample_time", "host", "interval_seconds", "source"]
-    for key, part in rows.sort(by).partition_by(by, as_dict=True, maintain_order=True).items():
-        named = dict(zip(by, key, strict=True))
-        data = [
-            {name: value for name, value in row.items() if value is not None}
-            for row in part.select(own).iter_rows(named=True)
-        ]
+    shared = ("host", "source") if table.own_time else ("host", "source", "sample_time", "interval_seconds")
+    for key, group in itertools.groupby(rows.sort(shared).iter_rows(named=True), key=itemgetter(*shared)):
+        data = [{name: row[name] for name in own if row[name] is not None} for row in group]
         if table.own_time:
-            yield from ((named["host"], reading) for reading in event_readings(table, data, named["source"]))
+            yield from ((key[0], reading) for reading in event_readings(table, data, key[1]))
         else:
-            yield (
-                named["host"],
-                Reading(table.name, data, named["sample_time"], named["interval_seconds"], named["source"]),
-            )
+            host, source, sample_time, interval = key
+            yield host, Reading(table.name, data, sample_time, interval, source)
 
 
 def write_to_spool(root: Path, cluster: str, table: Table, rows: polars.DataFrame) -> int:
@@ -44,9 +40,7 @@ def write_to_spool(root: Path, cluster: str, table: Table, rows: polars.DataFram
     Raises:
         SpoolError: the spool cannot be written.
     """
-    writers: dict[str, SpoolWriter] = {}
-    written = 0
+    by_host: dict[str, list[Reading]] = {}
     for host, reading in readings_of(table, rows):
-        writer = writers.setdefault(host, SpoolWriter(root, cluster, host))
-        written += writer.append([reading])
-    return written
+        by_host.setdefault(host, []).append(reading)
+    return sum(SpoolWriter(root, cluster, host).append(readings) for host, readings in by_host.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable
 
 from nomade_pipeline.network import plots
 from nomade_pipeline.store.lake import Lake
-from nomade_pipeline.tables.graph import SIMILARITY_JOBS
+from nomade_pipeline.tables.graph import REQUEST_EDGES, SIMILARITY_EDGES, SIMILARITY_JOBS
 from nomade_pipeline.tables.network import (
     COMMUNITIES,
     COMMUNITY_JOBS,
@@ -59,8 +59,26 @@ def hotspots(lake: Lake, cluster: str, day: date) -> bytes | None:
     return plots.hotspot_picture(rows) if rows else None
 
 
+def similarity(lake: Lake, cluster: str, day: date) -> bytes | None:
+    """Return a PNG of the cosines of the edges and of how many similar jobs a job has; None without a graph."""
+    edges = lake.read_day(SIMILARITY_EDGES, cluster, day)
+    degrees = lake.read_day(SIMILARITY_JOBS, cluster, day)["degree_at_threshold"].drop_nulls()
+    return plots.similarity_picture(edges["weight"].to_numpy(), degrees.to_numpy()) if len(degrees) else None
+
+
+def request(lake: Lake, cluster: str, day: date) -> bytes | None:
+    """Return a PNG of how similar the linked requests are, and how long before they had ended; None without links."""
+    links = lake.read_day(REQUEST_EDGES, cluster, day)
+    if links.is_empty():
+        return None
+    hours = (links["submit_time"] - links["earlier_end_time"]).dt.total_seconds() / 3600
+    return plots.request_picture(links["similarity"].to_numpy(), hours.to_numpy())
+
+
 # By the asset that they belong to.
 PICTURES: dict[str, Picture] = {
+    "similarity": similarity,
+    "request": request,
     "communities": communities,
     "statistics": statistics,
     "layout": layout,

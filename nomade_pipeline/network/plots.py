@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
-from nomade_pipeline.tables.features import QUANTITY
+from nomade_pipeline.analysis.series import Floats
+from nomade_pipeline.network.kernel import Floats32, Ints
+from nomade_pipeline.network.words import NULL_WORDS, hotspot_words
 from nomade_pipeline.tables.network import CANNOT_SAY
 from nomade_pipeline.tables.outcomes import FAILED_CLASSES, OUTCOME_CLASSES, OUTCOME_COLOURS, SUCCESS
 
@@ -25,8 +27,37 @@ GREY, LIGHT, RED, BLUE = "#555555", "#DDDDDD", "#D55E00", "#0072B2"
 COMMUNITY_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B8A800")
 MOST_POINTS, MOST_BARS, LINE_LETTERS = 4000, 16, 46
 _ZONE_COLOURS = {"safe": "#009E73", "danger": RED}
-_NULL_WORDS = {"permuted": "among all", "user_partition": "within user × partition", "user_week": "within user × week"}
 _NAMES = {"mntd": "SES.MNTD", "mpd": "SES.MPD", "assortativity": "assortativity", "purity": "purity"}
+
+
+def similarity_picture(cosines: Floats32, degrees: Ints) -> bytes:
+    """Return a PNG: how the cosines of the edges are spread, and how many jobs are similar to a job."""
+    figure = _figure(10.0, 3.6)
+    edges, jobs = figure.subplots(1, 2)
+    _histogram(edges, cosines, np.linspace(float(cosines.min(initial=1.0)), 1.0, 41), "cosine of an edge", "edges")
+    bins = np.unique(np.geomspace(1, max(2, int(degrees.max()) + 1), 31).astype(int))
+    _histogram(jobs, np.maximum(degrees, 1), bins, "jobs at or above the threshold (0 shown as 1)", "jobs")
+    jobs.set_xscale("log")
+    return _png(figure)
+
+
+def request_picture(similarities: Floats32, hours: Floats) -> bytes:
+    """Return a PNG: how similar linked requests are, and how many hours before the submission the earlier ended."""
+    figure = _figure(10.0, 3.6)
+    alike, ago = figure.subplots(1, 2)
+    _histogram(alike, similarities, np.linspace(0, 1, 41), "similarity of a link (Gower)", "links")
+    hours = np.maximum(hours, 0.01)
+    bins = np.geomspace(0.01, max(1.0, float(hours.max())) * 1.01, 41)
+    _histogram(ago, hours, bins, "hours between its end and the submission", "links")
+    ago.set_xscale("log")
+    return _png(figure)
+
+
+def _histogram(axes: Axes, values: np.ndarray[Any, Any], bins: np.ndarray[Any, Any], of: str, count: str) -> None:
+    axes.hist(values, bins=bins.tolist(), color=BLUE)
+    axes.set_xlabel(of)
+    axes.set_ylabel(count)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def community_picture(communities: Sequence[Row], base_rate: float | None) -> bytes:
@@ -84,7 +115,7 @@ def statistics_picture(statistics: Sequence[Row]) -> bytes:
             f"p = {row['p']:.3g}", (row["effect"], place), (0, 7), textcoords="offset points", fontsize=7, ha="center"
         )
     axes.set_yticks(
-        range(len(rows)), [f"{_NAMES[row['statistic']]}, {_NULL_WORDS[row['null_model']]}" for row in rows], fontsize=8
+        range(len(rows)), [f"{_NAMES[row['statistic']]}, {NULL_WORDS[row['null_model']]}" for row in rows], fontsize=8
     )
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_ylim(-0.6, len(rows) - 0.2)
@@ -249,20 +280,6 @@ def hotspot_picture(hotspots: Sequence[Row]) -> bytes:
         fontsize=11,
     )
     return _png(figure)
-
-
-def hotspot_words(row: Row) -> str:
-    """Return the ranges of a hotspot in words."""
-    parts = [_range(row, ""), *([_range(row, "second_")] if row["second_quantity"] else [])]
-    return " and ".join(parts)
-
-
-def _range(row: Row, prefix: str) -> str:
-    name, low, high = (row[f"{prefix}{part}"] for part in ("quantity", "low", "high"))
-    unit = QUANTITY[name].unit
-    shown = f" {unit}" if unit not in ("ratio", "0-1", "count", "flag") else ""
-    span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-    return f"{name} {span}{shown}"
 
 
 def _figure(width: float, height: float) -> Figure:

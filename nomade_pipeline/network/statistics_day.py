@@ -44,9 +44,9 @@ _WHAT = {
     ),
 }
 READINGS = {
-    CLUSTERED: "Failed jobs behave more alike than those that succeeded, beyond what users and partitions explain.",
-    OVERDISPERSED: "Failed jobs behave less alike than chance would have it, within users and partitions.",
-    NOT_CLUSTERED: "Beyond what users and partitions explain, failed jobs behave no more alike than any others.",
+    CLUSTERED: "Failed jobs lie nearer to each other than users and partitions explain.",
+    OVERDISPERSED: "Failed jobs lie further from each other than chance would have it within users and partitions.",
+    NOT_CLUSTERED: "A failed job's nearest failed job is no nearer than users and partitions explain.",
     CANNOT_SAY: "Too few failed or successful jobs can be exchanged within a user and partition.",
 }
 

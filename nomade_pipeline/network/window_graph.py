@@ -89,10 +89,11 @@ def window_graphs(store: Store, config: Config, day: date) -> list[WindowGraph]:
     clusters = [
         name for name in store.lake.clusters(SIMILARITY_WINDOWS) if store.lake.has(SIMILARITY_WINDOWS, name, day)
     ]
-    return [_window_graph(store.lake, config, cluster, day) for cluster in sorted(clusters)]
+    return [window_graph(store.lake, config, cluster, day) for cluster in sorted(clusters)]
 
 
-def _window_graph(lake: Lake, config: Config, cluster: str, day: date) -> WindowGraph:
+def window_graph(lake: Lake, config: Config, cluster: str, day: date) -> WindowGraph:
+    """Return the window of one cluster that ends with a UTC day that has one; see `window_graphs`."""
     import polars as pl
 
     window = lake.read_day(SIMILARITY_WINDOWS, cluster, day).row(0, named=True)

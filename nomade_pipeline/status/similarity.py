@@ -55,7 +55,7 @@ def graphs(config: Config, cluster: str, threshold: float | None, *, simpson: bo
     if not days:
         of = f" of cluster {cluster!r:.80}" if cluster else ""
         raise NoData(f"no similarity network{of} below {config.paths.root}", HINT)
-    found = [stored_graph(lake, name, day) for name, day in days.items()]
+    found = [stored_graph(lake, config, name, day) for name, day in days.items()]
     if threshold is None and not simpson:
         return found
     return [_made_anew(graph, threshold, simpson=simpson) for graph in found]

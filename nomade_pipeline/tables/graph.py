@@ -143,6 +143,43 @@ REQUEST_EDGES = Table(
     rollup_by=(),
 )
 
+NOT_PLACED = "too little is known of it yet, or no ended job is like it"
+NO_LAYOUT = f"{NOT_PLACED}; or there is no layout"
+
+
+def _place(name: str, description: str) -> Column:
+    return Column(name, "float64", description, "as in graph_layout", NO_LAYOUT)
+
+
+SIMILARITY_LIVE = Table(
+    "similarity_live",
+    GRAPH,
+    "One job that ran at the moment of the day's newest run, among the ended jobs of the newest similarity graph: "
+    "by what is known of it so far.",
+    (
+        CLUSTER,
+        JOB_METRICS.column("job_id_raw"),
+        JOB_METRICS.column("submit_time"),
+        JOB_METRICS.column("job_id"),
+        Column("sample_time", "time", "When it was placed.", "UTC"),
+        Column("start_time", "time", "When it started.", "UTC"),
+        JOB_METRICS.column("user"),
+        JOB_METRICS.column("partition"),
+        Column("graph_time", "time", "Last UTC day of the window of the graph.", "UTC"),
+        Column("measured", "int32", "Quantities that are known so far and vary in that window.", "count", minimum=0),
+        Column("nodes", "text", "The nearest nodes of the graph, a JSON list, the nearest first; may be empty."),
+        Column("cosines", "text", "The cosines with these, a JSON list."),
+        Column("community", "int32", "Community that most of these nodes' weight is of.", "number", NOT_PLACED),
+        *(_place(name, "Mean position by forces of the nearest nodes, weighted by cosine.") for name in "xyz"),
+        *(_place(f"pca_{name}", "Mean of their principal components.") for name in "xyz"),
+        Column("nfs_write_gb", "float64", "Written to network file systems so far.", "GB", "not watched", minimum=0),
+        Column("local_write_gb", "float64", "Written to local file systems so far.", "GB", "not watched", minimum=0),
+        Column("avg_iowait", "float64", "I/O wait of its hosts so far.", "%", "no sample of its hosts", minimum=0),
+    ),
+    key=("cluster", "job_id_raw", "submit_time"),
+    rollup_by=(),
+)
+
 SIMILARITY_TABLES: Tuple[Table, ...] = (SIMILARITY_JOBS, SIMILARITY_EDGES, SIMILARITY_WINDOWS)
 
-GRAPH_TABLES: Tuple[Table, ...] = (*SIMILARITY_TABLES, REQUEST_EDGES)
+GRAPH_TABLES: Tuple[Table, ...] = (*SIMILARITY_TABLES, REQUEST_EDGES, SIMILARITY_LIVE)

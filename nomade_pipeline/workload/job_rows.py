@@ -209,9 +209,9 @@ def _use(history: History, jobs: Integers) -> dict[str, Any]:
     elapsed = np.where(started, history.schedule.end[jobs] - history.schedule.start[jobs], 0)
     sampled = started & (elapsed >= ACCOUNTING_TICK)
     nodes = job.nodes[jobs]
-    cpu = np.where(started, history.busy[jobs] * (job.cpus[jobs] * nodes) * work, np.nan)
+    cpu = np.where(started, history.busy[jobs] * (job.cpus[jobs] * nodes) * work, np.nan).round(3)
     system = job.of_profile("system")[jobs]
-    memory = np.where(sampled, memory_peak(history, jobs) * nodes, np.nan).round()
+    memory = np.where(sampled, memory_peak(history, jobs), np.nan).round() * nodes
     asked = (job.memory[jobs] * nodes).astype(float)
     moved = {
         way: np.where(sampled, history.io_rate(f"nfs_{way}", jobs) + history.io_rate(f"local_{way}", jobs), np.nan)

@@ -54,6 +54,7 @@ def node_state(running: Running, load: HostLoad) -> polars.DataFrame:
         "memory_free_bytes": np.where(load.up, _free(running, load), np.nan),
         "gpus": each["gpus"],
         "gpus_allocated": load.allocated_gpus,
+        "gres": texts([f"gpu:sim:{kind.gpus}" if kind.gpus else "" for kind in park.kinds], node).replace("", None),
         "gpu_types": texts(("", "sim"), (each["gpus"] > 0).ravel().astype(np.int64)).replace("", None),
         "version": VERSION,
     }

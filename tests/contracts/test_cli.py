@@ -45,6 +45,7 @@ NOT_RUN = {
     "syscheck",
     "test-alerts",
     "simulate",
+    "replay",
 }
 WRITERS = {*NOT_RUN, "stop", "completion", "backfill", "dashboard", "logs"}
 READERS = sorted(set(COMMANDS) - WRITERS)

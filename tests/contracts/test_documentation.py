@@ -218,11 +218,12 @@ def test_every_query_of_the_manual_runs(query: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    # docs/queries.md builds on itself: tests/integration/test_first_queries.py runs it as a whole.
+    # The blocks of docs/queries.md and docs/python.md build on each other: tests/integration/test_first_queries.py runs
+    # the one as a whole, the tests below the other.
     [
         block
         for page in (REPOSITORY / "README.md", *MANUAL)
-        if page.name not in (EXAMPLE.name, "queries.md")
+        if page.name not in (EXAMPLE.name, "queries.md", "python.md")
         for block in blocks(page, "python")
     ],
 )
@@ -238,6 +239,13 @@ def test_every_python_example_runs_and_reads_closed_days_only(
     frame = names.get("frame")
     if frame is not None and "date" in frame.columns:
         assert len(frame) == 3, "the closed days and not the open one"
+
+
+def test_the_page_on_python_runs_as_a_whole(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOMADE_GENERAL__DATA_DIR", str(folder))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nomade.toml").touch()
+    exec("\n".join(blocks(REPOSITORY / "docs" / "python.md", "python")), {})
 
 
 def apply_example(to: Path) -> None:

@@ -26,7 +26,7 @@ def graph(tmp_path) -> StoredGraph:
     twin = frame[3:4].with_columns(job_id_raw=pl.lit("2000"), job_id=pl.lit("2000_<1>"))
     store = store_with(tmp_path, pl.concat([frame, twin]))
     similarity_of_day(store, Config(), DAY)
-    return stored_graph(store.lake, CLUSTER, DAY)
+    return stored_graph(store.lake, Config(), CLUSTER, DAY)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -76,5 +76,5 @@ def test_class_community_and_position_are_there_when_they_are_known(graph, tmp_p
         sample_time=pl.lit(graph.window["sample_time"])
     )
     lake.replace(COMMUNITY_JOBS, CLUSTER, DAY, conform(homes, COMMUNITY_JOBS))
-    placed = node_link(stored_graph(lake, CLUSTER, DAY))["nodes"][0]
+    placed = node_link(stored_graph(lake, Config(), CLUSTER, DAY))["nodes"][0]
     assert (placed["x"], placed["y"], placed["z"], placed["community"]) == (1.0, 2.0, 3.0, 5)

@@ -148,7 +148,7 @@ def test_the_ledger_of_a_simulated_day_is_full(small: History, tmp_path: Path) -
     store = Store.at(tmp_path)
     write_history(store, small, lambda _what, _share: None)
     day = small.scenario.days[1]
-    report = roll_up_day(store, day)
+    report = roll_up_day(store, day, tables=(COLLECTION_LOG, JOB_METRICS))
     assert report.rows["ledger"] > 100
     ledger = store.rollups.rows("SELECT * FROM ledger WHERE hour LIKE ?", (f"{day}%",))
     out = {row["host"] for row in ledger if row["received"] < row["expected"]}
