@@ -34,6 +34,8 @@ lab-down: $(STAMP)  ## End it; its accounting stays
 up: $(STAMP)  ## Agent, Dagster's web server and daemon in the foreground
 	@$(BIN)/nomade up
 
+# Threads of numerical libraries that fight for the cores with each other make tests many times slower.
+test: export OMP_NUM_THREADS := 1
 test: lint types imports  ## Everything: lint, types, import contracts, all four tiers of tests
 	$(BIN)/python -m pytest tests/unit tests/contracts $(IN_PARALLEL)
 	$(BIN)/python -m pytest tests/shell $(IN_PARALLEL)

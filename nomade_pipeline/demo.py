@@ -46,6 +46,9 @@ interval = 15
 SIMULATED = "sim-demo"
 SIMULATED_HOSTS = 4
 
+# What Dagster runs for a day, in its order: the ingest, then features, networks and simulations.
+JOBS = ("close_day", "analyse_day")
+
 QUERIES = (
     (
         "How full are the file systems?",
@@ -90,12 +93,12 @@ class Materialised:
     """What the run of the whole asset graph gave.
 
     Attributes:
-        rows: rows of each asset's partition.
+        rows: rows of each asset's partition; None where it tells other figures.
         passed: number of checks that passed.
         failed: those that did not, with their message.
     """
 
-    rows: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int | None] = field(default_factory=dict)
     passed: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -121,10 +124,11 @@ def sample(config: Config, on_cycle: Callable[[list[RunReport]], None]) -> None:
 
 
 def simulate(config: Config, jobs: int, days: int, seed: int, progress: Callable[[str, float], None]) -> Simulated:
-    """Put a simulated cluster in the place of the last demo's, with its jobs of past days rolled up.
+    """Put a simulated cluster in the place of the last demo's, with its jobs of past days rolled up and their features.
 
     Today's rollups, and those of all else, are the business of the pipeline.
     """
+    from nomade_pipeline.features.day import features_of_day
     from nomade_pipeline.forgetting import forget, known_clusters
     from nomade_pipeline.ingest.rollup import roll_up_day
     from nomade_pipeline.store.home import Store
@@ -141,6 +145,7 @@ def simulate(config: Config, jobs: int, days: int, seed: int, progress: Callable
     done = run(store, scenario, progress)
     for day in done.scenario.days[:-1]:
         roll_up_day(store, day, tables=(JOB_METRICS, JOB_MONITOR, NODE_STATE))
+        features_of_day(store, config, day)
     return done
 
 
@@ -157,30 +162,32 @@ def materialise(config: Config, config_path: Path) -> Materialised:
     from nomade_pipeline.resources import NomadeResource
 
     defs = build_defs(NomadeResource(config_path=str(config_path), data_dir=str(config.paths.root)))
-    with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def("close_day").execute_in_process(
-            instance=instance,
-            partition_key=clock.today().isoformat(),
-            tags={"nomade/unattended": "demo"},
-            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
-            raise_on_error=False,
-        )
-    if not result.success:
-        raise DemoFailed(f"the run {result.run_id} failed; see {config.paths.dagster_home}")
-    return _summary(result)
-
-
-def _summary(result: dg.ExecuteInProcessResult) -> Materialised:
     summary = Materialised()
+    with dg.DagsterInstance.get() as instance:
+        for job in JOBS:
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                partition_key=clock.today().isoformat(),
+                tags={"nomade/unattended": "demo"},
+                run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+                raise_on_error=False,
+            )
+            if not result.success:
+                raise DemoFailed(f"the run {result.run_id} of {job} failed; see {config.paths.dagster_home}")
+            _add(result, summary)
+    return summary
+
+
+def _add(result: dg.ExecuteInProcessResult, summary: Materialised) -> None:
+    """Add what one run gave."""
     for event in result.get_asset_materialization_events():
         rows = event.materialization.metadata.get("dagster/partition_row_count")
-        summary.rows[event.materialization.asset_key.to_user_string()] = int(str(rows.value)) if rows else 0
+        summary.rows[event.materialization.asset_key.to_user_string()] = int(str(rows.value)) if rows else None
     for check in result.get_asset_check_evaluations():
         if check.passed:
             summary.passed += 1
         else:
             summary.failed.append(f"{check.asset_key.to_user_string()} {check.check_name}: {check.description}")
-    return summary
 
 
 def command(config_path: Path, folder: Path, *arguments: str) -> list[str]:

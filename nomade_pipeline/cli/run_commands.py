@@ -110,10 +110,12 @@ def _sample(config: Config, jobs: int, days: int, seed: int) -> None:
 def _run_demo(folder: Path, config_path: Path, config: Config, host: str, port: int, *, serve: bool) -> int:
     from nomade_pipeline import demo
 
-    click.echo(heading("3. Publishing: spool → checks → Parquet → SQLite, as Dagster assets"))
+    click.echo(
+        heading("3. Publishing: spool → checks → Parquet → SQLite, as Dagster assets; then features and networks")
+    )
     summary = demo.materialise(config, config_path)
     for name, rows in summary.rows.items():
-        click.echo(f"  {name:<22} {rows:>7} rows")
+        click.echo(f"  {name:<22} {'computed' if rows is None else f'{rows:>7} rows'}")
     click.echo(
         f"  {good(f'{summary.passed} checks passed')}"
         + "".join(f"\n  {bad('failed')} {line}" for line in summary.failed)

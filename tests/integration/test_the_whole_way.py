@@ -16,6 +16,7 @@ import pytest
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.store.spool import decode_line, spool_files, whole_lines
 from nomade_pipeline.tables.catalog import RAW_TABLES, raw_table_named
+from nomade_pipeline.tables.graph import SIMILARITY_WINDOWS
 
 NOMADE = [sys.executable, "-m", "nomade_pipeline.cli.main"]
 SAMPLED_BY = ("disk", "iostat", "mpstat", "vmstat")
@@ -116,6 +117,8 @@ def test_the_demo_shows_this_machine_with_all_checks_passed_and_can_be_repeated(
     assert rollups["n"] > 30
     (jobs,) = store.rollups.rows("SELECT count(*) AS n FROM jobs WHERE cluster = 'sim-demo'")
     assert jobs["n"] > 200
+    newest = store.lake.days(SIMILARITY_WINDOWS, "sim-demo")[-1]
+    assert store.lake.read_day(SIMILARITY_WINDOWS, "sim-demo", newest)["nodes"][0] > 200
 
 
 def test_a_port_that_is_taken_is_told_and_the_demo_ends_with_1(tmp_path: Path, environment: dict[str, str]) -> None:
