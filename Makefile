@@ -6,6 +6,8 @@ STAMP := $(VENV)/.set-up
 PIP_OPTIONS := --disable-pip-version-check --quiet
 # The tests of these tiers share nothing; those of the last one share servers and a cluster.
 IN_PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+# Of the last tier these need no cluster and no server but their own.
+INDEPENDENT := $(patsubst %,tests/integration/test_%.py,alert_crashes deadman delivery first_queries pinging replay trying_targets wheel)
 
 .PHONY: help setup demo lab lab-down up test lint types imports unit bench docs agent wheel generated format clean
 
@@ -39,7 +41,8 @@ test: export OMP_NUM_THREADS := 1
 test: lint types imports  ## Everything: lint, types, import contracts, all four tiers of tests
 	$(BIN)/python -m pytest tests/unit tests/contracts $(IN_PARALLEL)
 	$(BIN)/python -m pytest tests/shell $(IN_PARALLEL)
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest $(INDEPENDENT) --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest tests/integration $(INDEPENDENT:%=--ignore=%)
 
 unit: $(STAMP)  ## The fast tier only
 	$(BIN)/python -m pytest tests/unit $(IN_PARALLEL)

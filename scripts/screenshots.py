@@ -1,7 +1,7 @@
 """Take the manual's pictures anew: ``.venv/bin/python scripts/screenshots.py [docs/images]``.
 
-Runs a real installation on a throw-away data folder: samples of this host, Dagster's web server, a run of
-`ingest` and one of `close_day`. Then a real browser looks at it. Needs chromium; takes about two minutes.
+Runs a real installation on a throw-away data folder: samples of this host, a simulated cluster, Dagster's web server,
+runs of `ingest`, `close_day` and `analyse_day`. Then a real browser looks at it. Needs chromium; takes some minutes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMAGES = REPOSITORY / "docs" / "images"
 VIEWPORT: ViewportSize = {"width": 1440, "height": 900}
 HOST = "127.0.0.1"
 SAMPLES = 4
-RUN_SECONDS = 180.0
+RUN_SECONDS = 300.0
 WAIT_MILLISECONDS = 30_000
 ZOOM_STEPS = 7
 
@@ -84,8 +84,10 @@ def main(folder: Path) -> None:
         config.write_text(CONFIG, encoding="utf-8")
         options = ["--config", str(config), "--data-dir", str(root / "data")]
         sample(options, SAMPLES)
+        run_nomade(options, "simulate", "--days", "3", "--jobs", "900", "--hosts", "4")
+        run_nomade(options, "compute", "features")
         with installation(root, options) as address, sync_playwright() as playwright:
-            for job in ("ingest", "close_day"):
+            for job in ("ingest", "close_day", "analyse_day"):
                 sample(options, 1)
                 run_job(address, job, clock.today().isoformat())
             browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_OPTIONS))
@@ -99,7 +101,12 @@ def main(folder: Path) -> None:
 def sample(options: list[str], times: int) -> None:
     """Take samples of this host."""
     for _ in range(times):
-        subprocess.run([*_nomade(), *options, "collect", "--once", "--interval", "2"], check=True)
+        run_nomade(options, "collect", "--once", "--interval", "2")
+
+
+def run_nomade(options: list[str], *arguments: str) -> None:
+    """Run a command, which must succeed."""
+    subprocess.run([*_nomade(), *options, *arguments], check=True)
 
 
 def _nomade() -> list[str]:
@@ -202,6 +209,11 @@ def photograph_dagster(browser: Browser, address: str, folder: Path) -> None:
     open_page(page, f"{asset}?view=checks&checkDetail=great_expectations_suite")
     page.get_by_text("Evaluation result").wait_for()
     _shoot(page, folder / "asset-checks.png")
+
+    open_page(page, f"{address}/assets/graph/layout?view=partitions&partition={clock.today().isoformat()}")
+    page.get_by_text("picture_sim-demo").wait_for()
+    page.get_by_text("Show Markdown").first.click()
+    _shoot(page, folder / "network.png")
 
     open_page(page, f"{address}/runs")
     page.get_by_text("close_day").first.wait_for()

@@ -14,7 +14,7 @@ from nomade_pipeline.agent.runs import RunReport
 from nomade_pipeline.cli.common import FINDING, Invocation, pass_invocation
 from nomade_pipeline.cli.output import bad, faint, good, heading
 from nomade_pipeline.cli.progress import Bar
-from nomade_pipeline.cli.simulate_command import days_option, jobs_option, seed_option
+from nomade_pipeline.cli.simulate_command import days_option, seed_option
 from nomade_pipeline.config.settings import Config
 
 DEMO_FOLDER = "~/.local/share/nomade-demo"
@@ -70,7 +70,13 @@ def stop_command(invocation: Invocation) -> None:
 
 
 @click.command("demo", epilog="\b\nExamples:\n  nomade demo\n  nomade demo --no-serve\n  nomade demo --port 3001")
-@jobs_option(500)
+@click.option(
+    "--jobs",
+    type=click.IntRange(0, 10_000_000),
+    default=500,
+    show_default=True,
+    help="Jobs of the simulated cluster; 0: this machine alone.",
+)
 @days_option(2)
 @seed_option
 @click.option("--no-serve", is_flag=True, envvar="NOMADE_DEMO_NO_SERVE", help="End without leaving the web UI running.")
@@ -101,6 +107,9 @@ def _sample(config: Config, jobs: int, days: int, seed: int) -> None:
 
     click.echo(heading(f"1. Sampling this machine: {demo.CYCLES} cycles of {demo.CYCLE_SECONDS} s"))
     demo.sample(config, _show_cycle)
+    if jobs == 0:
+        click.echo(heading("2. No simulated cluster"))
+        return
     click.echo(heading(f"2. Simulating a cluster, {demo.SIMULATED}: {jobs:,} jobs in {days} days, seed {seed}"))
     with Bar() as progress:
         done = demo.simulate(config, jobs, days, seed, progress)

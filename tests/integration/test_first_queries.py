@@ -20,8 +20,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = tmp_path / "nomade.toml"
     config.write_text(f"[general]\ncluster_name = 'sim-demo'\ndata_dir = '{tmp_path}/data'\n")
     monkeypatch.setenv("NOMADE_CONFIG", str(config))
-    assert main(["simulate", "--days", "2", "--jobs", "200", "--hosts", "3"]) == 0
-    assert main(["compute"]) == 0
+    assert main(["simulate", "--days", "2", "--jobs", "200", "--hosts", "2"]) == 0
+    assert main(["compute", "trends", "features"]) == 0
     return tmp_path
 
 

@@ -235,6 +235,17 @@ def test_what_was_written_was_seen_by_the_monitor(site: Site) -> None:
     assert any(row["write_bytes"] for row in watched)
 
 
+def test_features_of_each_ended_job_have_its_efficiency_and_a_score_by_its_outcome(site: Site) -> None:
+    site.nomade("compute", "features")
+    query = "SELECT * FROM job_features JOIN jobs USING (cluster, job_id_raw, submit_time)"
+    rows = json.loads(site.nomade("sql", query, "--format", "json"))
+    assert len(rows) == len(ended_rows(site))
+    for row in rows:
+        assert row["cpu_efficiency"] == pytest.approx(row["cpu_efficiency_ratio"], abs=1e-4)
+        if row["health_score"] is not None:
+            assert (row["health_score"] >= 0.5) == (row["failure_class"] == 0)
+
+
 def test_reading_the_accounting_again_changes_no_byte(site: Site) -> None:
     def content() -> dict[str, bytes]:
         folder = site.folder / "lake" / "raw" / "job_metrics"

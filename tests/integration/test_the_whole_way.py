@@ -95,13 +95,13 @@ def _spooled_rows(store: Store) -> dict[str, int]:
     return rows
 
 
-@pytest.mark.timeout(600)  # two demos, each with a simulated cluster
+@pytest.mark.timeout(600)  # two demos, the second with a simulated cluster
 def test_the_demo_shows_this_machine_with_all_checks_passed_and_can_be_repeated(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     folder = tmp_path / "demo"
-    for _ in range(2):
-        demo = nomade(environment, "--data-dir", str(folder), "demo", "--no-serve")
+    for simulated in ("0", "500"):
+        demo = nomade(environment, "--data-dir", str(folder), "demo", "--no-serve", "--jobs", simulated)
         assert demo.returncode == 0, demo.stdout + demo.stderr
         passed = re.search(r"(\d+) checks passed", demo.stdout)
         assert passed is not None
@@ -109,7 +109,7 @@ def test_the_demo_shows_this_machine_with_all_checks_passed_and_can_be_repeated(
         assert "failed" not in demo.stdout
         assert "DEBUG" not in demo.stdout + demo.stderr
         assert "═══ NØMADE Status ═══" in demo.stdout
-        assert "sim-demo (simulated)" in demo.stdout
+        assert ("sim-demo (simulated)" in demo.stdout) == (simulated != "0")
     store = Store.at(folder)
     filled = {table.name for table in RAW_TABLES if store.lake.clusters(table)}
     assert set(SAMPLED) <= filled
@@ -128,7 +128,7 @@ def test_a_port_that_is_taken_is_told_and_the_demo_ends_with_1(tmp_path: Path, e
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        demo = nomade(environment, "--data-dir", str(tmp_path / "demo"), "demo", "--port", port)
+        demo = nomade(environment, "--data-dir", str(tmp_path / "demo"), "demo", "--jobs", "0", "--port", port)
     assert demo.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in demo.stderr
     assert "Traceback" not in demo.stderr
