@@ -66,6 +66,8 @@ def basis_of(lake: Lake, cluster: str, last_day: date, days: int, dimensions: Se
         LakeError: a stored file cannot be read.
     """
     window = window_of(lake, cluster, last_day, days)
+    if window.is_empty():
+        raise TooLittle(f"no job ended in the {days} days up to {last_day}, with which others could be compared")
     scaler = Scaler.fit(raw_matrix(window, dimensions), dimensions, clip)
     informative = int(scaler.informative.sum())
     if informative < LEAST_MEASURED:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Iterable, Iterator, Sequence
 from nomade_pipeline.store.merge import Range, counted
 from nomade_pipeline.store.parquet import ContentHash, newest_time, read_chunks, resliced, write_chunks
 from nomade_pipeline.store.schema import conform
-from nomade_pipeline.tables.contract import Table
+from nomade_pipeline.tables.contract import COMPUTED_LAYERS, Table
 
 if TYPE_CHECKING:
     import polars
@@ -132,7 +132,8 @@ class TableFile:
             raise self._damaged(error) from None
 
     def _damaged(self, error: BaseException) -> LakeError:
-        advice = "move it away and ingest the day again"
+        again = "compute" if self.table.layer in COMPUTED_LAYERS else "ingest"
+        advice = f"move it away and {again} the day again"
         return LakeError(f"{self.path} cannot be read as table {self.table.name}: {error}; {advice}")
 
 

@@ -151,6 +151,11 @@ def test_quantities_that_were_never_measured_make_no_cloud(tmp_path: Path) -> No
     assert "of 17 quantities are measured and vary" in cloud_of_day(store, CONFIG, DAY)[CLUSTER]["note"]
 
 
+def test_drift_without_jobs_before_the_days_that_are_judged_says_so(tmp_path: Path) -> None:
+    store = fill_lake(tmp_path, days=3)
+    assert "no job ended in the 30 days up to" in drift_of_day(store, CONFIG, DAY)[CLUSTER]["note"]
+
+
 def test_a_cluster_without_jobs_in_these_days_is_left_alone(store: Store) -> None:
     with clock.set_to(clock.start_of(DAY + timedelta(days=100))):
         assert cloud_of_day(store, CONFIG, DAY + timedelta(days=100)) == {}

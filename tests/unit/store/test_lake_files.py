@@ -13,7 +13,9 @@ from support.rows import CLUSTER, DAY, T0, at, cpu_rows, frame_of, row_of
 
 from nomade_pipeline.store.lake import Lake, LakeError
 from nomade_pipeline.store.parquet import content_hash, write_parquet
+from nomade_pipeline.store.schema import polars_schema
 from nomade_pipeline.tables.contract import JSON_TYPES, Column, raw_table
+from nomade_pipeline.tables.features import JOB_FEATURES
 from nomade_pipeline.tables.system import DISK, IOSTAT_CPU, VMSTAT
 
 END = T0 + timedelta(days=1)
@@ -153,6 +155,13 @@ def test_a_truncated_file_is_an_error_that_names_it_and_what_to_do(lake, share):
         with pytest.raises(LakeError, match="move it away and ingest the day again") as caught:
             use()
         assert str(file) in str(caught.value)
+
+
+def test_a_damaged_file_of_a_computed_table_is_to_be_computed_again(lake):
+    lake.replace(JOB_FEATURES, CLUSTER, DAY, pl.DataFrame(schema=polars_schema(JOB_FEATURES)))
+    (lake.partition(JOB_FEATURES, CLUSTER, DAY) / "day.parquet").write_bytes(b"damaged")
+    with pytest.raises(LakeError, match="move it away and compute the day again"):
+        lake.read_day(JOB_FEATURES, CLUSTER, DAY)
 
 
 def test_a_damaged_file_is_kept_for_the_one_who_will_look_at_it(lake):
