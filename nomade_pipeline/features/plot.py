@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nomade_pipeline.analysis.series import Flags, Floats
+from nomade_pipeline.drawing import new_figure, png_of
 from nomade_pipeline.features.correlation import NAMES, correlations
 from nomade_pipeline.features.vectors import raw_matrix, transformed
 from nomade_pipeline.tables.features import QUANTITY
@@ -27,38 +27,25 @@ _SHOWN = (0.005, 0.995)
 
 def spread_picture(jobs: polars.DataFrame) -> bytes:
     """Return a PNG: a histogram of each quantity, of jobs that succeeded and of those that failed."""
-    figure = _figure((12.0, 8.0))
+    figure = new_figure(12.0, 8.0, _DOTS_PER_INCH)
     _draw_spread(figure, jobs)
-    return _png(figure)
+    return png_of(figure)
 
 
 def correlation_picture(jobs: polars.DataFrame) -> bytes:
     """Return a PNG: the correlation of each pair of quantities that were measured."""
-    figure = _figure((7.5, 6.5))
+    figure = new_figure(7.5, 6.5, _DOTS_PER_INCH)
     _draw_correlation(figure, jobs)
-    return _png(figure)
+    return png_of(figure)
 
 
 def report_picture(jobs: polars.DataFrame) -> bytes:
     """Return a PNG with both."""
-    figure = _figure((19.0, 8.0))
+    figure = new_figure(19.0, 8.0, _DOTS_PER_INCH)
     halves = figure.add_gridspec(1, 2, width_ratios=(3, 2))
     _draw_spread(figure.add_subfigure(halves[0, 0]), jobs)
     _draw_correlation(figure.add_subfigure(halves[0, 1]), jobs)
-    return _png(figure)
-
-
-def _figure(inches: tuple[float, float]) -> Figure:
-    # The figure alone, without pyplot: no global state.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=inches, dpi=_DOTS_PER_INCH, layout="constrained")
-
-
-def _png(figure: Figure) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return png_of(figure)
 
 
 def _draw_spread(figure: Figure | SubFigure, jobs: polars.DataFrame) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 
 from nomade_pipeline.analysis.series import Floats
+from nomade_pipeline.drawing import new_figure, png_of
 from nomade_pipeline.network.kernel import Floats32, Ints
 from nomade_pipeline.network.words import NULL_WORDS, hotspot_words
 from nomade_pipeline.tables.network import CANNOT_SAY
@@ -32,7 +32,7 @@ _NAMES = {"mntd": "SES.MNTD", "mpd": "SES.MPD", "assortativity": "assortativity"
 
 def similarity_picture(cosines: Floats32, degrees: Ints) -> bytes:
     """Return a PNG: how the cosines of the edges are spread, and how many jobs are similar to a job."""
-    figure = _figure(10.0, 3.6)
+    figure = new_figure(10.0, 3.6, DOTS_PER_INCH)
     edges, jobs = figure.subplots(1, 2)
     _histogram(edges, cosines, np.linspace(float(cosines.min(initial=1.0)), 1.0, 41), "cosine of an edge", "edges")
     bins = np.unique(np.geomspace(1, max(2, int(degrees.max()) + 1), 31).astype(int))
@@ -43,7 +43,7 @@ def similarity_picture(cosines: Floats32, degrees: Ints) -> bytes:
 
 def request_picture(similarities: Floats32, hours: Floats) -> bytes:
     """Return a PNG: how similar linked requests are, and how many hours before the submission the earlier ended."""
-    figure = _figure(10.0, 3.6)
+    figure = new_figure(10.0, 3.6, DOTS_PER_INCH)
     alike, ago = figure.subplots(1, 2)
     _histogram(alike, similarities, np.linspace(0, 1, 41), "similarity of a link (Gower)", "links")
     hours = np.maximum(hours, 0.01)
@@ -68,7 +68,7 @@ def community_picture(communities: Sequence[Row], base_rate: float | None) -> by
         base_rate: failure rate of all jobs; None when none was judged.
     """
     shown = sorted(communities, key=lambda row: -row["jobs"])[:MOST_BARS][::-1]
-    figure = _figure(11.0, 1.3 + 0.42 * max(3, len(shown)))
+    figure = new_figure(11.0, 1.3 + 0.42 * max(3, len(shown)), DOTS_PER_INCH)
     sizes, rates = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
     places = np.arange(len(shown))
     sizes.barh(places, [row["jobs"] for row in shown], color=BLUE)
@@ -104,7 +104,7 @@ def statistics_picture(statistics: Sequence[Row]) -> bytes:
     """
     known = [row for row in statistics if row["effect"] is not None]
     names = [name for name in _NAMES if any(row["statistic"] == name for row in known)]
-    figure = _figure(9.5, 1.6 + 0.75 * max(2, len(known) / 3))
+    figure = new_figure(9.5, 1.6 + 0.75 * max(2, len(known) / 3), DOTS_PER_INCH)
     axes = figure.subplots()
     rows = [row for name in names for row in known if row["statistic"] == name][::-1]
     for place, row in enumerate(rows):
@@ -155,11 +155,11 @@ def layout_picture(layout: polars.DataFrame, jobs: polars.DataFrame, zones: Sequ
     )
     rows = layout.join(each, on="node", how="left").sort("node")
     rows = rows.sample(MOST_POINTS, seed=0) if rows.height > MOST_POINTS else rows
-    figure = _figure(15.0, 5.4)
-    by_community, by_outcome, raw = figure.subplots(1, 3)
-    _draw_communities(by_community, rows)
-    _draw_outcomes(by_outcome, rows)
-    _draw_raw(raw, rows, zones)
+    figure = new_figure(11.5, 9.5, DOTS_PER_INCH)
+    axes = figure.subplot_mosaic([["community", "outcome"], ["raw", "raw"]], height_ratios=(5, 4))
+    _draw_communities(axes["community"], rows)
+    _draw_outcomes(axes["outcome"], rows)
+    _draw_raw(axes["raw"], rows, zones)
     figure.suptitle(f"{layout.height:,} nodes, {rows.height:,} drawn", x=0.01, ha="left", fontsize=11)
     return _png(figure)
 
@@ -254,7 +254,7 @@ def hotspot_picture(hotspots: Sequence[Row]) -> bytes:
         hotspots: rows of `graph_hotspots`, at least one.
     """
     shown = sorted(hotspots, key=lambda row: row["rank"])[:MOST_BARS][::-1]
-    figure = _figure(11.0, 1.4 + 0.45 * max(3, len(shown)))
+    figure = new_figure(11.0, 1.4 + 0.45 * max(3, len(shown)), DOTS_PER_INCH)
     axes = figure.subplots()
     for place, row in enumerate(shown):
         _interval(axes, float(place), row)
@@ -282,18 +282,9 @@ def hotspot_picture(hotspots: Sequence[Row]) -> bytes:
     return _png(figure)
 
 
-def _figure(width: float, height: float) -> Figure:
-    # The figure alone, without pyplot: no global state.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-
-
 def _png(figure: Figure) -> bytes:
     for axes in figure.axes:
         if axes.get_xlabel():
             axes.grid(visible=True, axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return png_of(figure)

@@ -5,19 +5,18 @@ PNG, drawn with matplotlib's figure alone: without pyplot there is no global sta
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nomade_pipeline.analysis.series import Floats
+from nomade_pipeline.drawing import new_figure, png_of
 from nomade_pipeline.features.vectors import Scaler
 from nomade_pipeline.tables.simulation import ALL, C2ST, DRIFT_LEVELS, KS
 
 if TYPE_CHECKING:
     import polars
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _DOTS_PER_INCH = 80
 _BLUE, _ORANGE, _RED, _GREY = "#1f5fa8", "#d9822b", "#b3261e", "#b8b8b8"
@@ -38,7 +37,7 @@ def cloud_picture(real: Floats, cloud: Floats, scaler: Scaler, odd: Floats | Non
     centre = vectors.mean(axis=0)
     _, strengths, axes = np.linalg.svd(vectors - centre, full_matrices=False)
     shares = strengths**2 / max(float((strengths**2).sum()), 1e-12)
-    figure = _figure(9.0, 4.2)
+    figure = new_figure(9.0, 4.2, _DOTS_PER_INCH)
     first, second = figure.subplots(1, 2, sharex=True, sharey=True)
     for place, rows, colour, title in ((first, real, _BLUE, "real jobs"), (second, cloud, _ORANGE, "simulated jobs")):
         shown = (scaler.apply(rows[:_MOST_POINTS])[0] - centre) @ axes[:2].T
@@ -49,14 +48,14 @@ def cloud_picture(real: Floats, cloud: Floats, scaler: Scaler, odd: Floats | Non
         first.scatter(*((scaler.apply(odd)[0] - centre) @ axes[:2].T).T, s=28, facecolors="none", edgecolors=_RED)
         first.set_title(f"real jobs; circled: {len(odd)} odd ones of the day", loc="left", fontsize=10)
     first.set_ylabel(f"second component ({shares[1]:.0%})")
-    return _png(figure)
+    return png_of(figure)
 
 
 def validation_picture(rows: polars.DataFrame) -> bytes:
     """Return the AUC of the classifier and the differences of the quantities, each beside its floor."""
     (score,) = rows.filter(measure=C2ST).to_dicts()
     quantities = rows.filter(measure=KS).sort("value").to_dicts()
-    figure = _figure(9.0, 4.4)
+    figure = new_figure(9.0, 4.4, _DOTS_PER_INCH)
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     _draw_score(left, score)
     places = np.arange(len(quantities))
@@ -66,7 +65,7 @@ def validation_picture(rows: polars.DataFrame) -> bytes:
     right.set_yticks(places, [row["quantity"] for row in quantities], fontsize=8)
     right.set_title("largest difference of distributions\n(red: significant; line: real against real)", fontsize=10)
     right.set_xlim(left=0)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _draw_score(axes: Axes, score: dict[str, Any]) -> None:
@@ -85,7 +84,7 @@ def coverage_picture(rows: polars.DataFrame) -> bytes:
     """Return both shares of the coverage with their intervals, beside their floors."""
     from matplotlib.ticker import MultipleLocator
 
-    figure = _figure(6.0, 2.4)
+    figure = new_figure(6.0, 2.4, _DOTS_PER_INCH)
     axes = figure.subplots()
     for place, row in enumerate(rows.to_dicts()):
         interval = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
@@ -99,7 +98,7 @@ def coverage_picture(rows: polars.DataFrame) -> bytes:
     axes.xaxis.set_major_locator(MultipleLocator(0.05))
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.set_title("line: real jobs against real jobs", loc="left", fontsize=9)
-    return _png(figure)
+    return png_of(figure)
 
 
 def drift_picture(rows: polars.DataFrame) -> bytes:
@@ -113,7 +112,7 @@ def drift_picture(rows: polars.DataFrame) -> bytes:
         place = names.index(row["quantity"]), days.index(row["sample_time"])
         levels[place] = DRIFT_LEVELS.index(row["level"])
         shares[place] = row["distance"] if row["level"] != DRIFT_LEVELS[0] else None
-    figure = _figure(max(5.0, 2.6 + 0.55 * len(days)), 5.0)
+    figure = new_figure(max(5.0, 2.6 + 0.55 * len(days)), 5.0, _DOTS_PER_INCH)
     axes = figure.subplots()
     colours = ListedColormap([_LEVEL_COLOURS[level] for level in DRIFT_LEVELS])
     axes.pcolormesh(np.arange(len(days) + 1), np.arange(len(names) + 1), levels, cmap=colours, vmin=0, vmax=2,
@@ -126,16 +125,4 @@ def drift_picture(rows: polars.DataFrame) -> bytes:
     axes.set_yticks(np.arange(len(names)) + 0.5, ["all together", *names[1:]], fontsize=8)
     axes.set_xticks(np.arange(len(days)) + 0.5, [f"{day:%m-%d}" for day in days], fontsize=8, rotation=45)
     axes.set_title("yellow: watch, red: drift; share of the jobs that changed", loc="left", fontsize=10)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
-
-
-def _png(figure: Figure) -> bytes:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return png_of(figure)

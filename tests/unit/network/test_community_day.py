@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from support.planted import Planted, outcomes, planted_jobs
 from support.planted_lake import CLUSTER, fill_window, fill_window_without_graph
 
 from nomade_pipeline.config.settings import Config
+from nomade_pipeline.drawing import WIDEST_PIXELS
 from nomade_pipeline.network.communities import agreement
 from nomade_pipeline.network.community_day import communities_of_day
 from nomade_pipeline.network.hotspot_day import hotspots_of_day
 from nomade_pipeline.network.layout_day import layout_of_day
+from nomade_pipeline.network.pictures import PICTURES
 from nomade_pipeline.network.statistics_day import statistics_of_day
 from nomade_pipeline.store.home import Store
 from nomade_pipeline.tables.contract import Table
@@ -147,3 +151,12 @@ def test_a_second_run_writes_the_same(store: Store) -> None:
         step(store, Config(), DAY)
     for table, frame in zip(NETWORK_TABLES, before, strict=True):
         assert rows(store, table).equals(frame), table.name
+
+
+@pytest.mark.parametrize("subject", ["communities", "statistics", "layout", "hotspots"])
+def test_a_picture_fits_the_dialog_of_dagster_and_is_small_enough_for_its_database(store: Store, subject: str) -> None:
+    png = PICTURES[subject](store.lake, CLUSTER, DAY)
+    assert png is not None
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.width <= WIDEST_PIXELS
+    assert len(png) < 100_000
